@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Both make .venv and install what they need into it by pip alone.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test bench lint format clean
+
+demo: $(READY)
+	$(BIN)/mpingest demo
+
+test: lint
+	$(BIN)/pytest -q
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml setup.py
+	@test -n "$(PYTHON)" || { echo "mpingest needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo "install Debian's python3-venv, or make PYTHON=/path/to/python" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[mpich,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

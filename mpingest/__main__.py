@@ -1,0 +1,5 @@
+"""``python -m mpingest`` is the ``mpingest`` command."""
+
+from mpingest.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The task farm: coordinator and worker as pure state machines, and the MPI transport that drives them."""

@@ -1,0 +1,1 @@
+"""The user's event handler: Core, Operation, DeleteMode, and loading scripts."""

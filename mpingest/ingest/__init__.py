@@ -1,0 +1,1 @@
+"""Change -> action: operations, handler calls, retry, session pool, iRODS requests."""

@@ -1,0 +1,1 @@
+"""Jobs: spec and directory, lock, life cycle of a run, summary."""

@@ -1,0 +1,1 @@
+"""Reading directories into entry batches: names, lstat columns, excludes. Imports nothing above itself."""

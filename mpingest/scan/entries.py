@@ -1,0 +1,112 @@
+"""Entry batches: the entries of one directory (or a slice of it) as columns.
+
+Names are raw bytes, kept as one blob with offsets; everything else is one structured array, so a batch
+travels over MPI and into HDF5 without a Python object per file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ENTRY_DTYPE = np.dtype(
+    [
+        ("mode", "<u4"),  # st_mode: type and permissions
+        ("nlink", "<u4"),
+        ("uid", "<u4"),
+        ("gid", "<u4"),
+        ("inode", "<u8"),
+        ("size", "<i8"),  # bytes
+        ("mtime_ns", "<i8"),  # nanoseconds since the epoch
+        ("ctime_ns", "<i8"),  # nanoseconds since the epoch
+    ]
+)
+"""One ``lstat`` (POSIX.1-2017, sys/stat.h), little-endian."""
+
+_COUNTS = struct.Struct("<II")
+
+
+def stat_row(status: os.stat_result) -> tuple[int, ...]:
+    """The fields of ``ENTRY_DTYPE`` from one stat result."""
+    return (
+        status.st_mode,
+        status.st_nlink,
+        status.st_uid,
+        status.st_gid,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBatch:
+    """``n`` entries of one directory.
+
+    blob:    all names joined without separator
+    offsets: uint32, shape (n + 1,), bounds of each name in the blob
+    rows:    ``ENTRY_DTYPE``, shape (n,)
+    """
+
+    blob: bytes
+    offsets: npt.NDArray[np.uint32]
+    rows: npt.NDArray[np.void]
+
+    @classmethod
+    def build(cls, names: Sequence[bytes], rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> EntryBatch:
+        """A batch from names and stat rows (see ``stat_row``), in the order given."""
+        offsets = np.zeros(len(names) + 1, np.uint32)
+        np.cumsum(np.fromiter(map(len, names), np.uint32, len(names)), out=offsets[1:])
+        return cls(b"".join(names), offsets, np.array(rows, ENTRY_DTYPE).reshape(len(names)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, index: int) -> bytes:
+        """Name of entry ``index``."""
+        return self.blob[self.offsets[index] : self.offsets[index + 1]]
+
+    def names(self) -> list[bytes]:
+        """All names, in order."""
+        bounds = self.offsets.tolist()
+        return [self.blob[a:b] for a, b in itertools.pairwise(bounds)]
+
+    def __iter__(self) -> Iterator[tuple[bytes, np.void]]:
+        return zip(self.names(), self.rows, strict=True)
+
+    def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EntryBatch:
+        """The entries chosen by a boolean mask or by indices."""
+        names = self.names()
+        chosen = np.arange(len(self))[where].tolist()
+        return EntryBatch.build([names[i] for i in chosen], self.rows[where])
+
+    def is_directory(self) -> npt.NDArray[np.bool_]:
+        """Which entries are directories, shape (n,)."""
+        return (self.rows["mode"] & 0o170000) == stat.S_IFDIR  # type: ignore[no-any-return]
+
+    def pack(self) -> bytes:
+        """The batch as one byte string."""
+        counts = _COUNTS.pack(len(self), len(self.blob))
+        return counts + self.offsets.tobytes() + self.rows.tobytes() + self.blob
+
+    @classmethod
+    def unpack(cls, data: bytes | memoryview) -> EntryBatch:
+        """The inverse of ``pack``. Raises ValueError where lengths do not fit."""
+        if len(data) < _COUNTS.size:
+            raise ValueError("truncated entry batch")
+        count, blob_size = _COUNTS.unpack_from(data)
+        rows_at = _COUNTS.size + 4 * (count + 1)
+        blob_at = rows_at + ENTRY_DTYPE.itemsize * count
+        if len(data) != blob_at + blob_size:
+            raise ValueError("truncated entry batch")
+        offsets = np.frombuffer(data, np.uint32, count + 1, _COUNTS.size)
+        rows = np.frombuffer(data, ENTRY_DTYPE, count, rows_at)
+        return cls(bytes(data[blob_at:]), offsets, rows)
