@@ -116,11 +116,15 @@ def _checked(rows: Counters, stopped: bool) -> FarmResult:
 def _gather_asleep(comm: MPI.Comm, row: Counters) -> Counters:
     """Every rank's row on every rank, shape (ranks, len(row)); a barrier, too, that no one spins at."""
     rows = np.empty((comm.size, len(row)), np.int64)
-    request = comm.Iallgather(row, rows)
+    wait_asleep(comm.Iallgather(row, rows))
+    return rows
+
+
+def wait_asleep(request: MPI.Request) -> None:
+    """Waits until a request is complete, without spinning."""
     backoff = _Backoff()
     while not request.Test():
         time.sleep(backoff.next())
-    return rows
 
 
 class _Role(Protocol):

@@ -33,6 +33,10 @@ where a command without srun is rightly a world of one rank.
 """
 
 
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK")
+"""Where launchers say which rank a process is."""
+
+
 def open_world() -> MPI.Comm:
     """COMM_WORLD, checked.
 
@@ -59,6 +63,11 @@ def check_world(size: int, environ: Mapping[str, str]) -> None:
             raise MpingestError(
                 f"the launcher started {started} processes ({variable}), but each is an MPI world of its own: {remedy}"
             )
+
+
+def is_first_rank(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is rank 0, or on its own, told by what the launcher says: MPI may not even be loaded."""
+    return environ.get(next((name for name in _RANKS if name in environ), ""), "0") == "0"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -36,7 +37,6 @@ class Handler:
     """A loaded script; with no script, every method answers its default."""
 
     default_operation: Operation = Operation.REGISTER_SYNC
-    default_resource: str | None = None
     module: ModuleType | None = None
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -50,17 +50,16 @@ class Handler:
         return answer
 
     def to_resource(self, session: Any, meta: dict[str, Any]) -> str | None:
-        """The resource to write to, None for the zone's default."""
-        return self._text("to_resource", session, meta) or self.default_resource
+        """The resource to write to, None for the default."""
+        return self._text("to_resource", session, meta)
 
     def target_path(self, session: Any, meta: dict[str, Any]) -> str | None:
         """The physical path as the server sees it, None for the path as scanned."""
         return self._text("target_path", session, meta)
 
-    @property
-    def asks_per_entry(self) -> bool:
-        """Whether any method has to be asked about each entry."""
-        return bool(self.methods)
+    def has(self, name: str) -> bool:
+        """Whether the script defines a method."""
+        return name in self.methods
 
     def hook(self, name: str, logger: Logger, session: Any, meta: dict[str, Any], *operation: Operation) -> None:
         """Call pre_/post_… if the script has it. Raises HandlerFailure."""
@@ -87,8 +86,9 @@ class Handler:
             raise HandlerFailure(f"{name}() raised {type(error).__name__}: {error}") from error
 
 
-def load_handler(path: str, default_operation: Operation, default_resource: str | None = None) -> Handler:
-    """Load the class ``event_handler`` of the script at ``path``.
+@lru_cache
+def load_handler(path: str, default_operation: Operation) -> Handler:
+    """Load the class ``event_handler`` of the script at ``path``, once in a process.
 
     Raises MpingestError: one line that says what is wrong with the script.
     """
@@ -102,7 +102,7 @@ def load_handler(path: str, default_operation: Operation, default_resource: str 
         for name in dir(handler_class)
         if not name.startswith("_") and callable(getattr(handler_class, name))
     }
-    return Handler(default_operation, default_resource, module, methods)
+    return Handler(default_operation, module, methods)
 
 
 def _import_script(path: str) -> ModuleType:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 from mpingest.handler.operations import Operation
 
 
-class Situation(Enum):
-    """What is known of an entry's data object before anything is sent."""
+class Situation(IntEnum):
+    """What is known of an entry's data object before anything is sent; travels as uint8."""
 
-    ABSENT = auto()
+    ABSENT = 0
     """Not in the catalog, as far as known."""
-    FOUND = auto()
+    FOUND = 1
     """In the catalog, other than the file, and not (or not surely) by our doing."""
-    CHANGED = auto()
+    CHANGED = 2
     """Ours, and the file has changed since."""
-    METADATA = auto()
+    METADATA = 3
     """Ours; only the file's ctime has changed since."""
 
 

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,8 @@ DATA_OBJ_CLOSE = 673
 DATA_OBJ_WRITE = 676
 COLL_CREATE = 681
 GEN_QUERY = 702
+CHANGING = frozenset({DATA_OBJ_OPEN, DATA_OBJ_PUT, MOD_DATA_OBJ_META, PHY_PATH_REG, DATA_OBJ_CLOSE, COLL_CREATE})
+"""Requests that change the catalog."""
 
 SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
 """Bytes up to which content travels with the request that makes the object (iput's limit too)."""
@@ -88,6 +90,15 @@ class Catalog:
         self.session = session
         self.requests: Counter[int] = Counter()
         self._counting = threading.Lock()
+
+    def changes(self) -> int:
+        """How many of the requests sent were to change the catalog."""
+        return sum(count for api, count in self.requests.items() if api in CHANGING)
+
+    def collection_exists(self, path: str) -> bool:
+        """Whether there is such a collection."""
+        message = _query_message((_COLLECTION_NAME,), {_COLLECTION_NAME: path})
+        return self._request(GEN_QUERY, message, accept=(NO_ROWS_FOUND,)).status >= SUCCESS
 
     def make_collection(self, path: str) -> bool:
         """Create a collection whose parent exists; False if it was there already."""
@@ -161,7 +172,7 @@ class Catalog:
         with _Lease(self.session) as lease:
             continuation = 0
             while True:
-                message = _query_message(conditions, continuation)
+                message = _query_message(_LISTING_COLUMNS, conditions, continuation)
                 reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
                 if reply.status < SUCCESS:
                     return
@@ -241,16 +252,15 @@ def _opened_message(descriptor: int, length: int) -> str:
     )
 
 
-def _query_message(conditions: dict[int, str], continuation: int) -> str:
-    selected = "".join(f"<inx>{column}</inx>" for column in _LISTING_COLUMNS)
-    flags = "<ivalue>1</ivalue>" * len(_LISTING_COLUMNS)
-    columns = "".join(f"<inx>{column}</inx>" for column in conditions)
+def _query_message(columns: Sequence[int], conditions: dict[int, str], continuation: int = 0) -> str:
+    selected = "".join(f"<inx>{column}</inx>" for column in columns) + "<ivalue>1</ivalue>" * len(columns)
+    conditioned = "".join(f"<inx>{column}</inx>" for column in conditions)
     values = "".join(f"<svalue>{escape(_equals(value))}</svalue>" for value in conditions.values())
     return (
         f"<GenQueryInp_PI><maxRows>{_LISTING_ROWS}</maxRows><continueInx>{continuation}</continueInx>"
         f"<partialStartIndex>0</partialStartIndex><options>0</options>{pairs({})}"
-        f"<InxIvalPair_PI><iiLen>{len(_LISTING_COLUMNS)}</iiLen>{selected}{flags}</InxIvalPair_PI>"
-        f"<InxValPair_PI><isLen>{len(conditions)}</isLen>{columns}{values}</InxValPair_PI></GenQueryInp_PI>"
+        f"<InxIvalPair_PI><iiLen>{len(columns)}</iiLen>{selected}</InxIvalPair_PI>"
+        f"<InxValPair_PI><isLen>{len(conditions)}</isLen>{conditioned}{values}</InxValPair_PI></GenQueryInp_PI>"
     )
 
 

@@ -47,7 +47,8 @@ class UnavailableOperation(Exception):
     """The handler asks for an operation that this version doesn't have."""
 
 
-_REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation)
+REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation)
+"""Why an entry fails before, or whatever, the zone says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +60,21 @@ class EntryIngestor:
     catalog: Catalog
     retry: RetryPolicy
     logger: Logger
+    default_resource: str | None
 
     def ingest(self, relative: bytes, row: np.void, situation: Situation) -> Result:
         """Do about the entry what its operation wants done. Raises ZoneGone, nothing else."""
         try:
             entry = self._entry(relative, row)
             if reason := _nothing_to_send(entry):
+                self.logger.info("skipped", path=entry.meta["path"], reason=reason)
                 return Result(Outcome.SKIPPED, reason=reason)
             sent = self._act(entry, situation)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             return Result(Outcome.FAILED, error.status, str(error))
-        if not _same_as(entry.path, row, follow=entry.operation.sends_content):
+        if not _unchanged(entry.path, row):
             return Result(Outcome.UNSETTLED, reason="changed while it was ingested", sent=sent)
         return Result(Outcome.DONE, sent=sent)
 
@@ -84,7 +87,7 @@ class EntryIngestor:
             if entry.operation.sends_content:
                 return any(put_as(replica, row, entry.path) for replica in replicas)
             physical = self._physical_path(entry)
-        except _REFUSALS:
+        except REFUSALS:
             return False
         return any(registered_as(replica, row, physical) for replica in replicas)
 
@@ -93,35 +96,32 @@ class EntryIngestor:
 
         Raises RequestError, UnusableName, HandlerFailure, ZoneGone.
         """
-        path = os.path.join(self.job.root, relative) if relative else self.job.root
+        path = self.path(relative)
         logical = logical_path(self.job.target, relative)
         meta = entry_meta(self.job, path, logical, row)
+        # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
+        if self.handler.has("pre_coll_create") and self.retry.run(lambda: self.catalog.collection_exists(logical)):
+            return False
         self.handler.hook("pre_coll_create", self.logger, self.catalog.session, meta)
-        created = False
-
-        def create() -> None:
-            nonlocal created
-            created = self.catalog.make_collection(logical)
-
-        self.retry.run(create)
+        created = self.retry.run(lambda: self.catalog.make_collection(logical))
         if created:
             self.handler.hook("post_coll_create", self.logger, self.catalog.session, meta)
         return created
 
+    def operation(self, relative: bytes, row: np.void) -> Operation:
+        """What is to be done about an entry. Raises UnusableName, HandlerFailure, UnavailableOperation."""
+        return self._entry(relative, row).operation
+
     def listing(self, relative: bytes) -> dict[bytes, list[Replica]]:
         """The replicas in the directory's collection by name. Raises RequestError, ZoneGone."""
+        logical = logical_path(self.job.target, relative)
         found: dict[bytes, list[Replica]] = {}
-
-        def read() -> None:
-            found.clear()
-            for replica in self.catalog.listing(logical_path(self.job.target, relative)):
-                found.setdefault(os.fsencode(replica.name), []).append(replica)
-
-        self.retry.run(read)
+        for replica in self.retry.run(lambda: list(self.catalog.listing(logical))):
+            found.setdefault(os.fsencode(replica.name), []).append(replica)
         return found
 
     def _entry(self, relative: bytes, row: np.void) -> _Entry:
-        path = os.path.join(self.job.root, relative)
+        path = self.path(relative)
         logical = logical_path(self.job.target, relative)
         meta = entry_meta(self.job, path, logical, row)
         operation = self.handler.operation(self.catalog.session, meta)
@@ -153,7 +153,7 @@ class EntryIngestor:
         return self._request(request, entry)
 
     def _request(self, request: Request, entry: _Entry) -> int:
-        resource = self.handler.to_resource(self.catalog.session, entry.meta)
+        resource = self.handler.to_resource(self.catalog.session, entry.meta) or self.default_resource
         if not entry.operation.sends_content:
             physical = self._physical_path(entry)
             Registration(self.catalog, self.retry, entry.logical, physical, entry.row, resource).perform(request)
@@ -162,6 +162,10 @@ class EntryIngestor:
         upload = Upload(self.catalog, self.retry, entry.logical, entry.path, resource, keeps_existing)
         upload.perform(request)
         return upload.sent
+
+    def path(self, relative: bytes) -> bytes:
+        """The absolute path of an entry."""
+        return os.path.join(self.job.root, relative) if relative else self.job.root
 
     def _physical_path(self, entry: _Entry) -> str:
         return self.handler.target_path(self.catalog.session, entry.meta) or text(entry.path)
@@ -176,9 +180,12 @@ def _nothing_to_send(entry: _Entry) -> str:
     return ""
 
 
-def _same_as(path: bytes, row: np.void, *, follow: bool) -> bool:
+def _unchanged(path: bytes, row: np.void) -> bool:
+    """Whether the file is still as it was scanned; a link may have been described by itself or by its target."""
+    known = (int(row["inode"]), int(row["size"]), int(row["mtime_ns"]))
     try:
-        status = os.stat(path) if follow else os.lstat(path)
+        if stat_row(os.lstat(path))[4:7] == known:
+            return True
+        return stat.S_ISLNK(int(row["mode"])) and stat_row(os.stat(path))[4:7] == known
     except OSError:
         return False
-    return stat_row(status)[4:7] == (int(row["inode"]), int(row["size"]), int(row["mtime_ns"]))

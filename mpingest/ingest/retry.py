@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.ingest.statuses import RequestError, Verdict
@@ -21,6 +22,9 @@ class ZoneGone(MpingestError):
     exit_code = ExitCode.STOPPED_EARLY
 
 
+Answer = TypeVar("Answer")
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How long to go on. zone_timeout: seconds to wait for a zone that doesn't answer at all."""
@@ -29,7 +33,7 @@ class RetryPolicy:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
-    def run(self, request: Callable[[], None]) -> None:
+    def run(self, request: Callable[[], Answer]) -> Answer:
         """Call until it succeeds, with growing, jittered pauses. Raises the last RequestError, or ZoneGone."""
         began = self.clock()
         tries = 0

@@ -1,0 +1,222 @@
+"""The life cycle of one run in an MPI world.
+
+Rank 0 looks whether all is right and opens the run; every rank works; rank 0 merges what they recorded and reports.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mpingest.errors import MpingestError
+from mpingest.farm.transport import run_farm, wait_asleep
+from mpingest.farm.world import abort_on_error, open_world
+from mpingest.handler.load import Handler, load_handler
+from mpingest.handler.meta import JobFacts
+from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.session import open_session
+from mpingest.ingest.statuses import RequestError
+from mpingest.jobs import tally
+from mpingest.jobs.directory import HEARTBEAT_SECONDS, JobDirectory, Lock, RunDirectory, write_json
+from mpingest.jobs.log import open_log
+from mpingest.jobs.pipeline import Pipeline
+from mpingest.jobs.preflight import check_resource, check_writable, checked_root, checked_target
+from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.spec import JobSpec, RunOptions
+from mpingest.jobs.summary import Summary
+from mpingest.jobs.units import Subtree
+from mpingest.jobs.visit import Visitor
+from mpingest.manifest.checkpoint import Checkpoint
+from mpingest.manifest.merge import merge
+from mpingest.manifest.segment import SegmentWriter
+from mpingest.manifest.states import Change
+from mpingest.manifest.table import JobAttributes
+from mpingest.scan.entries import ENTRY_DTYPE, stat_row
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+Answer = TypeVar("Answer")
+COORDINATOR = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenRun:
+    """What every rank has to know of the run; the lock is rank 0's."""
+
+    spec: JobSpec
+    job: JobDirectory
+    run: RunDirectory
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for, before anything of it is checked."""
+
+    root: str
+    target: str
+    job_name: str | None
+    jobs_directory: str
+    options: RunOptions
+
+
+def start(request: Request) -> Summary:
+    """Run the job in this MPI world; the summary is the same on all ranks. Collective.
+
+    Raises MpingestError, the same on all ranks, where it can't be run.
+    """
+    comm = open_world()
+    with ExitStack() as stack:
+        opened, lock = _on_first(comm, lambda: _open_run(stack, request))
+        began = time.monotonic()
+        with abort_on_error(comm):
+            counts = _work(comm, opened, request.options, lock)
+        seconds = time.monotonic() - began
+        return _on_first(comm, lambda: (_close_run(opened, seconds, counts), None))[0]
+
+
+def _handler(options: RunOptions) -> Handler:
+    if options.handler is None:
+        return Handler(options.operation)
+    return load_handler(options.handler, options.operation)
+
+
+def _open_run(stack: ExitStack, request: Request) -> tuple[_OpenRun, Lock]:
+    options = request.options
+    _handler(options)
+    root = checked_root(request.root, allow_empty=options.allow_empty)
+    session = open_session()
+    try:
+        target = checked_target(request.target, session.zone)
+        check_writable(session, target)
+        check_resource(session, options.resource)
+        spec = JobSpec.named(request.job_name, root, target)
+        job = JobDirectory.of(request.jobs_directory, spec)
+        lock = stack.enter_context(job.locked())
+        try:
+            Catalog(session).make_collections(target.rpartition("/")[0])
+        except RequestError as error:
+            raise MpingestError(f"target {target}: its parent cannot be made: {error}") from error
+    finally:
+        session.cleanup()
+    notes = [lock.note] if lock.note else []
+    runs = job.runs()
+    if job.segments():
+        notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
+        notes += _merge(job, spec, runs[-1].number)
+    return _OpenRun(spec, job, job.new_run(), notes), lock
+
+
+def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions, lock: Lock | None) -> tally.Counts:
+    """The farm over the tree; every rank's tally, shape (ranks, SIZE)."""
+    spec, run = opened.spec, opened.run
+    with ExitStack() as stack:
+        pipeline = None
+        if comm.rank != COORDINATOR or comm.size == 1:
+            pipeline = stack.enter_context(_pipeline(comm.rank, opened, options))
+        roots = [Subtree(b"", Change.UNCHANGED, _root_row(spec.root)).to_unit()]
+        run_farm(comm, roots, pipeline, on_progress=_progress(run, lock))
+        counts = pipeline.counters() if pipeline else tally.new_counts()
+    gathered = np.zeros((comm.size, tally.SIZE), np.int64)
+    comm.Allgather(counts, gathered)
+    return gathered
+
+
+@contextmanager
+def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipeline]:
+    spec, run = opened.spec, opened.run
+    facts = JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache)
+    attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
+    logger = open_log(run.log, rank, spec.name, run.number)
+    with ExitStack() as stack:
+        checkpoint = None
+        if os.path.exists(opened.job.checkpoint) and not options.ignore_cache:
+            checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
+        session = open_session()
+        stack.callback(session.cleanup)
+        catalog = Catalog(session)
+        resource = options.resource or getattr(session, "default_resource", None)
+        ingestor = EntryIngestor(facts, _handler(options), catalog, RetryPolicy(options.zone_timeout), logger, resource)
+        failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "w", encoding="utf-8")  # noqa: SIM115
+        recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
+        stack.callback(recorder.close)
+        visitor = Visitor(ingestor, checkpoint, recorder, options)
+        logger.info("worker started", sessions=options.sessions)
+        yield stack.enter_context(Pipeline(visitor, ingestor, recorder, options.sessions))
+        logger.info("worker ended", **tally.as_mapping(recorder.counts))
+
+
+def _close_run(opened: _OpenRun, seconds: float, counts: tally.Counts) -> Summary:
+    notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
+    _join_failures(opened.run)
+    summary = Summary(opened.spec, opened.run.number, seconds, counts, notes)
+    write_json(opened.run.file("summary.json"), summary.to_json())
+    return summary
+
+
+def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
+    """Take all segments into the checkpoint; notes about damaged ones, which are set aside."""
+    segments = [Path(path) for path in job.segments()]
+    if not segments:
+        return []
+    checkpoint = Path(job.checkpoint)
+    attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
+    result = merge(checkpoint if checkpoint.exists() else None, segments, checkpoint, attributes)
+    for path in segments:
+        path.unlink(missing_ok=True)
+    return [f"{path} is damaged and was set aside; what it held will be looked at again" for path in result.damaged]
+
+
+def _join_failures(run: RunDirectory) -> None:
+    with open(run.file("failures.jsonl"), "wb") as joined:
+        for name in sorted(os.listdir(run.rank_failures)):
+            with open(os.path.join(run.rank_failures, name), "rb") as part:
+                shutil.copyfileobj(part, joined)
+    shutil.rmtree(run.rank_failures)
+
+
+def _progress(run: RunDirectory, lock: Lock | None) -> Callable[[tally.Counts], None]:
+    beaten = time.monotonic()
+
+    def note(counts: tally.Counts) -> None:
+        nonlocal beaten
+        if counts.shape[1]:
+            write_json(run.file("progress.json"), dict(tally.as_mapping(counts.sum(axis=0))))
+        if lock and time.monotonic() - beaten > HEARTBEAT_SECONDS:
+            lock.touch()
+            beaten = time.monotonic()
+
+    return note
+
+
+def _root_row(root: bytes) -> np.void:
+    row: np.void = np.array([stat_row(os.stat(root))], ENTRY_DTYPE)[0]
+    return row
+
+
+def _on_first(comm: MPI.Comm, task: Callable[[], tuple[Answer, Any]]) -> tuple[Answer, Any]:
+    """Have rank 0 do it and tell all; the second part of the answer stays there. Raises its MpingestError on all."""
+    answer, own, error = None, None, None
+    with abort_on_error(comm):
+        if comm.rank == COORDINATOR:
+            try:
+                answer, own = task()
+            except MpingestError as problem:
+                error = problem
+        wait_asleep(comm.Ibarrier())
+        answer, error = comm.bcast((answer, error), COORDINATOR)
+    if error is not None:
+        raise error
+    return answer, own
