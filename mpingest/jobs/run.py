@@ -174,9 +174,9 @@ def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
     checkpoint = Path(job.checkpoint)
     attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
     result = merge(checkpoint if checkpoint.exists() else None, segments, checkpoint, attributes)
-    for path in segments:
-        path.unlink(missing_ok=True)
-    return [f"{path} is damaged and was set aside; what it held will be looked at again" for path in result.damaged]
+    for path in result.merged:
+        path.unlink()
+    return [f"{damage}: set aside; what it held is looked at again" for damage in result.damaged]
 
 
 def _join_failures(run: RunDirectory) -> None:

@@ -12,7 +12,10 @@ from mpingest.errors import MpingestError
 from mpingest.handler.load import Handler, HandlerFailure, load_handler
 from mpingest.handler.operations import Operation
 
-IMPORTS = "from irods_capability_automated_ingest.core import Core\nfrom irods_capability_automated_ingest.utils import Operation\n"
+IMPORTS = """\
+from irods_capability_automated_ingest.core import Core
+from irods_capability_automated_ingest.utils import Operation
+"""
 
 
 def load(tmp_path: Path, body: str) -> Handler:
@@ -127,6 +130,7 @@ def test_a_script_that_cannot_be_used_is_one_clear_line(
 
 
 def test_loading_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = sys.dont_write_bytecode
     load(tmp_path, "    pass\n")
     assert [path.name for path in tmp_path.iterdir()] == ["handler.py"]
-    assert not sys.dont_write_bytecode
+    assert sys.dont_write_bytecode == before

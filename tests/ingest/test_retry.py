@@ -24,8 +24,7 @@ class FakeTime:
 
 
 def failing(*statuses: int) -> Iterator[int]:
-    for status in statuses:
-        yield status
+    yield from statuses
 
 
 def request_of(statuses: Iterator[int]):

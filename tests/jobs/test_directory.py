@@ -84,6 +84,6 @@ def test_a_fresh_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     job = JobDirectory.of(str(tmp_path), SPEC)
     path = Path(job.path) / "lock"
     path.write_text(json.dumps({"host": "elsewhere", "pid": dead_process(), "batch_job": "77"}))
-    with pytest.raises(MpingestError, match="on elsewhere .*batch job 77"), job.locked():
+    with pytest.raises(MpingestError, match=r"on elsewhere .*batch job 77"), job.locked():
         pass
     assert path.exists()
