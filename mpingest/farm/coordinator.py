@@ -72,7 +72,7 @@ class Coordinator:
         return self._hand_out() + self._match() + self._finish_if_done()
 
     def stop(self) -> list[Send]:
-        """Has everything dropped that has not begun; FINISH follows the last running unit's IDLE."""
+        """Has everything dropped that has not begun; FINISH follows once the running units are done."""
         if self.stopping or self.finished:
             return []
         self.stopping = True

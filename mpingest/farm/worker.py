@@ -69,8 +69,7 @@ class Worker:
             case Give(kind, thieves):
                 return self._give(kind, thieves)
             case Stop():
-                self._stopping = True
-                self.share.units_dropped += self._backlog.clear()
+                self._stop()
             case Finish():
                 self._finish()
             case other:
@@ -147,6 +146,11 @@ class Worker:
         kept = stealable // (len(thieves) + 1)
         given = self._backlog.remove_for_thieves(kind, stealable - kept)
         return [Send(thief, encode(Work(given[i :: len(thieves)]))) for i, thief in enumerate(thieves)]
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self.share.units_dropped += len(self._backlog)
+        self._backlog = Backlog()
 
     def _finish(self) -> None:
         if self._holds_units or not self._idle or self._owes_answer:

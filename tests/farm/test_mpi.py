@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,15 @@ pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install
 def mpiexec(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [MPIEXEC, "-n", str(ranks), sys.executable, "-m", "tests.farm.program", *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+
+
+def traceback_of(failed: subprocess.CompletedProcess[str]) -> list[str]:
+    """Last words on stderr, without the prefix; all are from one rank."""
+    prefix = f" on {socket.gethostname()}: "
+    parts = [line.partition(prefix) for line in failed.stderr.splitlines() if prefix in line]
+    assert len({rank for rank, _, _ in parts}) == 1
+    assert parts[0][0].startswith("rank ")
+    return [text for _, _, text in parts]
 
 
 def outcome_of(ranks: int, *arguments: str) -> dict:
@@ -81,8 +91,15 @@ def test_an_exception_on_one_rank_ends_the_world(where: str, code: int, message:
     failed = mpiexec(3, "fail", where)
     assert time.monotonic() - began < 20
     assert failed.returncode == code
-    prefix = f" on {socket.gethostname()}: "
-    lines = [line for line in failed.stderr.splitlines() if prefix in line]
-    assert lines[-1].startswith("rank ")
-    assert lines[-1].partition(prefix)[2].startswith(message)
-    assert {line.partition(prefix)[0] for line in lines} == {lines[-1].partition(prefix)[0]}
+    assert traceback_of(failed)[-1].startswith(message)
+
+
+@pytest.mark.parametrize("breaks_stderr", [False, True])
+def test_an_exception_in_a_world_without_launcher_ends_it(breaks_stderr: bool) -> None:
+    command = [sys.executable, "-m", "tests.farm.program", "fail", "before"]
+    shell = f"exec {shlex.join(command)}" + (" 2>&-" if breaks_stderr else "")
+    failed = subprocess.run(  # a live thread would hold up any other end
+        shell, shell=True, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert failed.returncode == 70
+    assert breaks_stderr or traceback_of(failed)[-1] == "ValueError: before the farm"
