@@ -215,7 +215,10 @@ class _Working:
         return _with_traffic(self._worker.share, self._link)
 
     def turn(self) -> bool:
-        happened = [self._hear(), self._collect(), self._begin()]
+        heard = self._hear()
+        if self._worker.idle and not heard:
+            return self._link.still_sending()
+        happened = [heard, self._collect(), self._begin()]
         self._executor.throttle(self._worker.waiting_slices)
         self._link.send(self._worker.speak(self._executor.counters(), self._second.is_over()))
         return any(happened) or self._link.still_sending()
