@@ -3,6 +3,7 @@
 ``units``        what is handed out or stolen, opaque to the farm
 ``messages``     what ranks say to one another, as flat byte buffers
 ``backlog``      the units of one worker that have not begun
+``share``        what one rank did, counted
 ``worker``       state machine of a worker; why no unit travels for ever
 ``coordinator``  state machine of rank 0; why the end is exact
 ``executor``     what a caller implements to have its units run

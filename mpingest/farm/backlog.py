@@ -54,12 +54,6 @@ class Backlog:
             return [self._lighter(self._slices.pop()) for _ in range(count)]
         return [self._pop_subtree(min(self._subtrees_at), deque.popleft) for _ in range(count)]
 
-    def clear(self) -> int:
-        """Drops all units; returns how many there were."""
-        dropped = len(self)
-        self.__init__()  # type: ignore[misc]
-        return dropped
-
     def _lighter(self, unit: Unit) -> Unit:
         self.slice_weight -= unit.weight
         return unit

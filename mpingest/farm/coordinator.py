@@ -7,7 +7,8 @@ by itself or through a GIVE. Three facts follow from the worker's rules and from
    again only after that WORK. So nothing is in flight to a worker that counts as idle, and it holds nothing.
 2. Hence a unit is always among the roots, or on a worker that does not count as idle, or in flight to such a worker.
    If no root is left and all workers count as idle, no unit exists anywhere.
-3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight.
+3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight, but for
+   a STOP that FINISH cannot overtake.
 
 FINISH is sent exactly when (2) and (3) hold: never before, and nothing follows it. It is always reached: a GIVE is
 always answered, a thief always gets its WORK (if need be an empty one, whereupon it says IDLE again), units are
@@ -71,7 +72,7 @@ class Coordinator:
         return self._hand_out() + self._match() + self._finish_if_done()
 
     def stop(self) -> list[Send]:
-        """Has everything dropped that has not begun; FINISH follows the last running unit's IDLE."""
+        """Has everything dropped that has not begun; FINISH follows once the running units are done."""
         if self.stopping or self.finished:
             return []
         self.stopping = True

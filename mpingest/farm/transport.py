@@ -56,7 +56,8 @@ def run_farm(
     comm:        None, or a communicator of one rank, has this process play both roles; else rank 0 coordinates only
     roots:       what to start with; taken from rank 0
     executor:    runs units; not needed on a rank that coordinates only
-    on_progress: on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end
+    on_progress: on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end;
+                 k is 0 until the first worker has spoken
     should_stop: on rank 0, asked at most once a second; True ends the farm as soon as the running units have ended
 
     Raises ProtocolError where units were lost or done twice. An exception leaves the other ranks waiting: see
@@ -66,7 +67,8 @@ def run_farm(
     should_stop = should_stop or _never
     if comm is None or comm.size == 1:
         return _run_alone(roots, _required(executor), on_progress, should_stop)
-    farm_comm = comm.Dup()
+    farm_comm, request = comm.Idup()  # so that no other traffic mixes with the farm's
+    wait_asleep(request)
     result = _run_rank(farm_comm, roots, executor, on_progress, should_stop)
     farm_comm.Free()
     return result
@@ -121,7 +123,7 @@ def _gather_asleep(comm: MPI.Comm, row: Counters) -> Counters:
 
 
 def wait_asleep(request: MPI.Request) -> None:
-    """Waits until a request is complete, without spinning."""
+    """What ``request.Wait`` does, but it does not spin."""
     backoff = _Backoff()
     while not request.Test():
         time.sleep(backoff.next())
@@ -184,7 +186,7 @@ class _Coordinating:
             heard = True
         ended = heard and self._coordinator.finished  # true once: nothing is heard after FINISH
         if ended or self._second.is_over():
-            self._on_progress(self._coordinator.counters)
+            self._on_progress(self._coordinator.counters.copy())
             if self._should_stop():
                 self._link.send(self._coordinator.stop())
         return heard or self._link.still_sending()
@@ -213,7 +215,10 @@ class _Working:
         return _with_traffic(self._worker.share, self._link)
 
     def turn(self) -> bool:
-        happened = [self._hear(), self._collect(), self._begin()]
+        heard = self._hear()
+        if self._worker.idle and not heard:
+            return self._link.still_sending()
+        happened = [heard, self._collect(), self._begin()]
         self._executor.throttle(self._worker.waiting_slices)
         self._link.send(self._worker.speak(self._executor.counters(), self._second.is_over()))
         return any(happened) or self._link.still_sending()

@@ -34,16 +34,17 @@ class Worker:
     """State machine of one worker. Its driver calls ``speak`` after each turn of receive, add, finish and take.
 
     finished: whether FINISH has arrived
+    idle:     whether IDLE is said and no WORK has come since
     running:  units taken and not finished
     share:    units and steals so far
     """
 
     def __init__(self) -> None:
         self.finished = False
+        self.idle = False
         self.running = 0
         self.share = Share()
         self._backlog = Backlog()
-        self._idle = False  # IDLE is said, no WORK has come since
         self._stopping = False
         self._owes_answer = False
         self._said_backlog = (0, 0)
@@ -69,8 +70,7 @@ class Worker:
             case Give(kind, thieves):
                 return self._give(kind, thieves)
             case Stop():
-                self._stopping = True
-                self.share.units_dropped += self._backlog.clear()
+                self._stop()
             case Finish():
                 self._finish()
             case other:
@@ -106,7 +106,7 @@ class Worker:
         sends = []
         if self._owes_answer or (self._holds_units and self._has_news(counters, due)):
             sends.append(self._report(counters))
-        if not self._holds_units and not self._idle:
+        if not self._holds_units and not self.idle:
             sends.append(self._say_idle(counters))
         return sends
 
@@ -129,9 +129,9 @@ class Worker:
             self._backlog.add(units)
 
     def _accept(self, source: int, units: Sequence[Unit]) -> None:
-        if not self._idle:
+        if not self.idle:
             raise ProtocolError(f"WORK from rank {source} that no one asked for")
-        self._idle = False
+        self.idle = False
         if units and source != COORDINATOR:
             self.share.steals += 1
             self.share.units_stolen += len(units)
@@ -148,8 +148,13 @@ class Worker:
         given = self._backlog.remove_for_thieves(kind, stealable - kept)
         return [Send(thief, encode(Work(given[i :: len(thieves)]))) for i, thief in enumerate(thieves)]
 
+    def _stop(self) -> None:
+        self._stopping = True
+        self.share.units_dropped += len(self._backlog)
+        self._backlog = Backlog()
+
     def _finish(self) -> None:
-        if self._holds_units or not self._idle or self._owes_answer:
+        if self._holds_units or not self.idle or self._owes_answer:
             raise ProtocolError(f"FINISH while {self.waiting} units wait, {self.running} run")
         self.finished = True
 
@@ -166,7 +171,7 @@ class Worker:
         return Send(COORDINATOR, encode(report))
 
     def _say_idle(self, counters: npt.NDArray[np.int64]) -> Send:
-        self._idle = True
+        self.idle = True
         self._said_backlog = (0, 0)
         self._said_counters = counters.copy()
         return Send(COORDINATOR, encode(Idle(counters)))

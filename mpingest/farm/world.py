@@ -99,16 +99,18 @@ def abort_on_error(comm: MPI.Comm | None) -> Iterator[None]:
 
 
 def _abort(comm: MPI.Comm | None, error: BaseException) -> NoReturn:
-    rank = comm.rank if comm else 0
-    prefix = f"rank {rank} on {socket.gethostname()}: "
-    text = f"{error}\n" if isinstance(error, MpingestError) else "".join(traceback.format_exception(error))
-    sys.stdout.flush()
-    sys.stderr.write(textwrap.indent(text, prefix))  # in one piece: other ranks write, too
-    sys.stderr.flush()
-    code = error.exit_code if isinstance(error, MpingestError) else ExitCode.INTERNAL
-    if comm:
-        comm.Abort(code)
-    os._exit(code)
+    code, text = ExitCode.INTERNAL, "".join(traceback.format_exception(error))
+    if isinstance(error, MpingestError):
+        code, text = error.exit_code, f"{error}\n"
+    try:
+        rank = comm.rank if comm else 0
+        sys.stdout.flush()
+        sys.stderr.write(textwrap.indent(text, f"rank {rank} on {socket.gethostname()}: "))  # in one piece
+        sys.stderr.flush()
+    finally:  # the end must come, even where stderr is gone
+        if comm:
+            comm.Abort(code)
+        os._exit(code)
 
 
 def _load_mpi() -> ModuleType:
