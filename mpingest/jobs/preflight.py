@@ -45,8 +45,8 @@ def checked_target(target: str, zone: str) -> str:
     return "/" + "/".join(parts)
 
 
-def check_writable(session: Any, target: str) -> None:
-    """Raises MpingestError unless the user may write to the target, or to its nearest parent that exists."""
+def writable_part(session: Any, target: str) -> str:
+    """The target if it exists, else its nearest parent that does. Raises MpingestError where the user can't write."""
     if session.data_objects.exists(target):
         raise MpingestError(f"target {target}: is a data object, not a collection")
     existing = target
@@ -60,6 +60,7 @@ def check_writable(session: Any, target: str) -> None:
     levels = [row[CollectionAccess.type] for row in granted if row[CollectionAccess.user_id] in identities]
     if max(levels, default=0) < _MODIFY_OBJECT:
         raise MpingestError(f"target {target}: user {session.username} may not write to {existing}")
+    return existing
 
 
 def check_resource(session: Any, name: str | None) -> None:

@@ -31,7 +31,7 @@ from mpingest.jobs import tally
 from mpingest.jobs.directory import HEARTBEAT_SECONDS, JobDirectory, Lock, RunDirectory, write_json
 from mpingest.jobs.log import open_log
 from mpingest.jobs.pipeline import Pipeline
-from mpingest.jobs.preflight import check_resource, check_writable, checked_root, checked_target
+from mpingest.jobs.preflight import check_resource, checked_root, checked_target, writable_part
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.summary import Summary
@@ -100,15 +100,13 @@ def _open_run(stack: ExitStack, request: Request) -> tuple[_OpenRun, Lock]:
     session = open_session()
     try:
         target = checked_target(request.target, session.zone)
-        check_writable(session, target)
+        existing = writable_part(session, target)
         check_resource(session, options.resource)
         spec = JobSpec.named(request.job_name, root, target)
         job = JobDirectory.of(request.jobs_directory, spec)
         lock = stack.enter_context(job.locked())
-        try:
-            Catalog(session).make_collections(target.rpartition("/")[0])
-        except RequestError as error:
-            raise MpingestError(f"target {target}: its parent cannot be made: {error}") from error
+        if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
+            _make_parents(session, parent)
     finally:
         session.cleanup()
     notes = [lock.note] if lock.note else []
@@ -117,6 +115,13 @@ def _open_run(stack: ExitStack, request: Request) -> tuple[_OpenRun, Lock]:
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
     return _OpenRun(spec, job, job.new_run(), notes), lock
+
+
+def _make_parents(session: Any, parent: str) -> None:
+    try:
+        Catalog(session).make_collections(parent)
+    except RequestError as error:
+        raise MpingestError(f"collection {parent}: cannot be made: {error}") from error
 
 
 def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions, lock: Lock | None) -> tally.Counts:
