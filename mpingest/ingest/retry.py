@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.ingest.statuses import RequestError, Verdict
@@ -25,16 +25,34 @@ class ZoneGone(MpingestError):
 Answer = TypeVar("Answer")
 
 
+class Pause(Protocol):
+    """The part of ``threading.Event`` that is used."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep at most ``timeout`` seconds; whether the event is set."""
+
+
+class Interrupted(Exception):
+    """The run ends while a request waits to be tried again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to go on. zone_timeout: seconds to wait for a zone that doesn't answer at all."""
+    """How long to go on.
+
+    zone_timeout: seconds to wait for a zone that doesn't answer at all
+    ending:       set when the run ends: then nothing is tried again
+    """
 
     zone_timeout: float
-    sleep: Callable[[float], None] = time.sleep
+    ending: Pause
     clock: Callable[[], float] = time.monotonic
 
     def run(self, request: Callable[[], Answer]) -> Answer:
-        """Call until it succeeds, with growing, jittered pauses. Raises the last RequestError, or ZoneGone."""
+        """Call until it succeeds, with growing, jittered pauses.
+
+        Raises the last RequestError, ZoneGone, Interrupted.
+        """
         began = self.clock()
         tries = 0
         while True:
@@ -47,7 +65,8 @@ class RetryPolicy:
                 elif error.verdict is not Verdict.BUSY or tries >= BUSY_TRIES:
                     raise
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (tries - 1))
-            self.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
+            if self.ending.wait(delay * random.uniform(0.5, 1.0)):  # noqa: S311
+                raise Interrupted
 
     def _check_patience(self, waited: float, error: RequestError) -> None:
         if waited > self.zone_timeout:

@@ -189,8 +189,8 @@ class Lock:
         return holder if isinstance(holder, dict) else {}
 
     def _is_dead(self, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname() and not _process_exists(holder.get("pid")):
-            return True
+        if holder.get("host") == socket.gethostname():
+            return _start_of(holder.get("pid")) != holder.get("started")
         try:
             return self._now() - os.stat(self.path).st_mtime > STALE_SECONDS
         except FileNotFoundError:
@@ -215,16 +215,24 @@ def write_json(path: str, content: Any) -> None:
 def _holder() -> dict[str, Any]:
     batch_job = next((os.environ[name] for name in _BATCH_ID_VARIABLES if name in os.environ), None)
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"host": socket.gethostname(), "pid": os.getpid(), "batch_job": batch_job, "since": since}
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": _start_of(pid),
+        "batch_job": batch_job,
+        "since": since,
+    }
 
 
-def _process_exists(pid: object) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
+def _start_of(pid: object) -> int | None:
+    """When a process of this host started, in clock ticks since boot; None where there is none, or only a zombie.
+
+    Source: proc_pid_stat(5), fields 3 and 22.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(fields[18])

@@ -2,8 +2,8 @@
 
 The farm's main thread begins units and collects events; threads of the pipeline do everything else. Each thread has
 at most one request under way, so a rank has as many connections as threads. A scan is a generator that pauses after
-each slice: while enough slices wait (here or with the farm), threads ingest instead of scanning on. That bounds the
-memory of a directory of any size, and what waits can be stolen meanwhile.
+each slice: once ``SLICES_AHEAD`` wait, threads ingest instead of scanning on. That bounds the memory of a directory of
+any size, and what waits can be stolen meanwhile.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import EntryIngestor, Result
+from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.units import Slice, Subtree
@@ -72,12 +73,13 @@ class Pipeline:
     ingestor: EntryIngestor
     recorder: Recorder
     sessions: int
+    ending: threading.Event
+    """Set when the run ends, whatever is still waiting."""
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
     _scanning: int = 0
     _slices_waiting: int = 0
-    _ending: bool = False
     _error: BaseException | None = None
 
     def __post_init__(self) -> None:
@@ -95,7 +97,7 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
-            self._ending = True
+            self.ending.set()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -155,22 +157,25 @@ class Pipeline:
             while (task := self._next_task()) is not None:
                 task()
                 self.recorder.seal_if_due()
+        except Interrupted:
+            return
         except BaseException as error:
             with self._changed:
                 self._error = self._error or error
-                self._ending = True
+                self.ending.set()
                 self._changed.notify_all()
             self._news.set()
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self._ending:
+            while not self.ending.is_set():
+                # Scans first: what they find is all that idle ranks can steal.
+                if self._scans and self._slices_waiting < SLICES_AHEAD:
+                    scan = self._scans.popleft()
+                    return lambda: self._scan_on(scan)
                 if (run := next((run for run in self._slices if run.chunks), None)) is not None:
                     chunk = run.chunks.popleft()
                     return lambda: self._ingest(run, chunk)
-                if self._scans and self._slices_waiting <= SLICES_AHEAD:
-                    scan = self._scans.popleft()
-                    return lambda: self._scan_on(scan)
                 if not self._changed.wait(timeout=SEAL_CHECK_SECONDS):
                     return self.recorder.seal_if_due
             return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mpingest.errors import MpingestError
 from mpingest.farm.transport import run_farm, wait_asleep
@@ -82,9 +84,9 @@ def start(request: Request) -> Summary:
         opened, lock = _on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
-            counts = _work(comm, opened, request.options, lock)
+            counts, shares = _work(comm, opened, request.options, lock)
         seconds = time.monotonic() - began
-        return _on_first(comm, lambda: (_close_run(opened, seconds, counts), None))[0]
+        return _on_first(comm, lambda: (_close_run(opened, seconds, counts, shares), None))[0]
 
 
 def _handler(options: RunOptions) -> Handler:
@@ -124,19 +126,21 @@ def _make_parents(session: Any, parent: str) -> None:
         raise MpingestError(f"collection {parent}: cannot be made: {error}") from error
 
 
-def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions, lock: Lock | None) -> tally.Counts:
-    """The farm over the tree; every rank's tally, shape (ranks, SIZE)."""
+def _work(
+    comm: MPI.Comm, opened: _OpenRun, options: RunOptions, lock: Lock | None
+) -> tuple[tally.Counts, npt.NDArray[np.void]]:
+    """The farm over the tree; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
     spec, run = opened.spec, opened.run
     with ExitStack() as stack:
         pipeline = None
         if comm.rank != COORDINATOR or comm.size == 1:
             pipeline = stack.enter_context(_pipeline(comm.rank, opened, options))
         roots = [Subtree(b"", Change.UNCHANGED, _root_row(spec.root)).to_unit()]
-        run_farm(comm, roots, pipeline, on_progress=_progress(run, lock))
+        result = run_farm(comm, roots, pipeline, on_progress=_progress(run, lock))
         counts = pipeline.counters() if pipeline else tally.new_counts()
     gathered = np.zeros((comm.size, tally.SIZE), np.int64)
     comm.Allgather(counts, gathered)
-    return gathered
+    return gathered, result.shares
 
 
 @contextmanager
@@ -153,20 +157,23 @@ def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipe
         stack.callback(session.cleanup)
         catalog = Catalog(session)
         resource = options.resource or getattr(session, "default_resource", None)
-        ingestor = EntryIngestor(facts, _handler(options), catalog, RetryPolicy(options.zone_timeout), logger, resource)
+        ending = threading.Event()
+        retry = RetryPolicy(options.zone_timeout, ending)
+        ingestor = EntryIngestor(facts, _handler(options), catalog, retry, logger, resource)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "w", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         visitor = Visitor(ingestor, checkpoint, recorder, options)
         logger.info("worker started", sessions=options.sessions)
-        yield stack.enter_context(Pipeline(visitor, ingestor, recorder, options.sessions))
+        yield stack.enter_context(Pipeline(visitor, ingestor, recorder, options.sessions, ending))
         logger.info("worker ended", **tally.as_mapping(recorder.counts))
 
 
-def _close_run(opened: _OpenRun, seconds: float, counts: tally.Counts) -> Summary:
+def _close_run(opened: _OpenRun, seconds: float, counts: tally.Counts, shares: npt.NDArray[np.void]) -> Summary:
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     _join_failures(opened.run)
-    summary = Summary(opened.spec, opened.run.number, seconds, counts, notes)
+    failures = opened.run.file("failures.jsonl")
+    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes)
     write_json(opened.run.file("summary.json"), summary.to_json())
     return summary
 
@@ -198,7 +205,7 @@ def _progress(run: RunDirectory, lock: Lock | None) -> Callable[[tally.Counts], 
     def note(counts: tally.Counts) -> None:
         nonlocal beaten
         if counts.shape[1]:
-            write_json(run.file("progress.json"), dict(tally.as_mapping(counts.sum(axis=0))))
+            write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)))
         if lock and time.monotonic() - beaten > HEARTBEAT_SECONDS:
             lock.touch()
             beaten = time.monotonic()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from mpingest.errors import ExitCode
 from mpingest.jobs import tally
@@ -17,13 +22,19 @@ _OUTCOMES = (Outcome.DONE, Outcome.UNSETTLED, Outcome.SKIPPED, Outcome.FAILED, O
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One run. counts: ``tally`` of each rank, shape (ranks, SIZE). seconds: wall time of the run."""
+    """One run. seconds: wall time.
+
+    counts: ``tally`` of each rank, shape (ranks, SIZE); shares: of the farm's units, ``SHARE_DTYPE``, shape (ranks,)
+    """
 
     spec: JobSpec
     run: int
     seconds: float
     counts: tally.Counts
-    notes: list[str] = field(default_factory=list)
+    shares: npt.NDArray[np.void]
+    failures: str
+    """Path of the file that names them."""
+    notes: list[str]
     """What the user should know besides."""
 
     @property
@@ -44,8 +55,11 @@ class Summary:
             "run": self.run,
             "seconds": round(self.seconds, 3),
             "exit_code": int(self.exit_code),
-            "total": dict(tally.as_mapping(self.total)),
-            "ranks": [dict(tally.as_mapping(row)) for row in self.counts],
+            "total": tally.as_mapping(self.total),
+            "ranks": [
+                tally.as_mapping(row) | dict(zip(share.dtype.names, share.tolist(), strict=True))
+                for row, share in zip(self.counts, self.shares, strict=True)
+            ],
             "notes": self.notes,
         }
 
@@ -65,6 +79,9 @@ class Summary:
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
             yield f"  directories  {failed:,} failed: nothing below them was looked at"
+        if self.exit_code is ExitCode.SOME_FAILED:
+            yield from (f"  failed       {line}" for line in first_failures(self.failures))
+            yield f"  failed       all of them: {self.failures}"
         yield from (f"  note         {note}" for note in self.notes)
 
 
@@ -75,6 +92,13 @@ _PLAIN = {
     Outcome.FAILED: "failed",
     Outcome.GONE: "gone",
 }
+
+
+def first_failures(path: str, count: int = 5) -> list[str]:
+    """The first lines of a failures file, as name and reason."""
+    with open(path, encoding="utf-8") as file:
+        failures = [json.loads(line) for line in islice(file, count)]
+    return [f"{failure['path']!r}: {failure['reason']}" for failure in failures]
 
 
 def human_bytes(count: float) -> str:

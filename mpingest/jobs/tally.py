@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -53,7 +51,7 @@ def of_outcome(counts: Counts, outcome: Outcome) -> int:
     return int(counts[_OUTCOMES + outcome])
 
 
-def as_mapping(counts: Counts) -> Mapping[str, int]:
+def as_mapping(counts: Counts) -> dict[str, int]:
     """By name, for files that people and programs read."""
     plain = {
         "directories": DIRECTORIES,

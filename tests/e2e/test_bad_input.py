@@ -10,6 +10,7 @@ import pytest
 from irods.session import iRODSSession
 from mpingest.zone.embedded import EmbeddedZone
 
+from mpingest.jobs.directory import JobDirectory
 from tests.conftest import CommandLine
 
 
@@ -161,11 +162,11 @@ def test_wrong_usage_is_said_once_by_all_ranks(mpingest: CommandLine, root: Path
 def test_a_run_at_the_same_time_is_refused(mpingest: CommandLine, root: Path, target: str) -> None:
     assert mpingest("start", root, target).returncode == 0
     lock = mpingest.job() / "lock"
-    lock.write_text(json.dumps({"host": os.uname().nodename, "pid": os.getpid(), "since": "today"}))
-    done = mpingest("start", root, target, ranks=2)
-    assert done.returncode == 1
-    assert f"process {os.getpid()}" in done.stderr
-    assert lock.exists()
+    with JobDirectory(str(mpingest.job())).locked():
+        done = mpingest("start", root, target, ranks=2)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+        assert lock.exists()
 
 
 def test_help_needs_no_mpi(mpingest: CommandLine) -> None:

@@ -6,21 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from mpingest.ingest.retry import BUSY_TRIES, RetryPolicy, ZoneGone
+from mpingest.ingest.retry import BUSY_TRIES, Interrupted, RetryPolicy, ZoneGone
 from mpingest.ingest.statuses import NETWORK_FAILURE, RequestError, Verdict, nominal, status_name, verdict
 
 
 class FakeTime:
     def __init__(self) -> None:
         self.now = 0.0
+        self.ends = float("inf")
         self.pauses: list[float] = []
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.pauses.append(seconds)
+    def wait(self, timeout: float) -> bool:
+        self.now += timeout
+        self.pauses.append(timeout)
+        return self.now >= self.ends
 
     def policy(self, zone_timeout: float = 60) -> RetryPolicy:
-        return RetryPolicy(zone_timeout, self.sleep, lambda: self.now)
+        return RetryPolicy(zone_timeout, self, lambda: self.now)
 
 
 def failing(*statuses: int) -> Iterator[int]:
@@ -50,6 +52,14 @@ def test_a_zone_that_stays_away_ends_the_run() -> None:
         time.policy(zone_timeout=60).run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
     assert caught.value.exit_code == 75
     assert 60 < time.now < 120
+
+
+def test_nothing_is_tried_again_when_the_run_ends() -> None:
+    time = FakeTime()
+    time.ends = 5
+    with pytest.raises(Interrupted):
+        time.policy().run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+    assert time.now < 15
 
 
 def test_busy_is_tried_a_few_times() -> None:

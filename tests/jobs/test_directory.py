@@ -70,7 +70,8 @@ def test_the_lock_of_a_dead_run_is_taken_over_with_a_note(tmp_path: Path, how: s
     job = JobDirectory.of(str(tmp_path), SPEC)
     path = Path(job.path) / "lock"
     host = os.uname().nodename if how == "process" else "elsewhere"
-    path.write_text("not json" if how == "garbage" else json.dumps({"host": host, "pid": dead_process()}))
+    holder = {"host": host, "pid": dead_process(), "started": 5}
+    path.write_text("not json" if how == "garbage" else json.dumps(holder))
     if how != "process":
         old = path.stat().st_mtime - STALE_SECONDS - 5
         os.utime(path, (old, old))
@@ -87,3 +88,11 @@ def test_a_fresh_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     with pytest.raises(MpingestError, match=r"on elsewhere .*batch job 77"), job.locked():
         pass
     assert path.exists()
+
+
+def test_a_reused_process_number_is_not_the_run(tmp_path: Path) -> None:
+    job = JobDirectory.of(str(tmp_path), SPEC)
+    holder = {"host": os.uname().nodename, "pid": os.getpid(), "started": 5}
+    (Path(job.path) / "lock").write_text(json.dumps(holder))
+    with job.locked() as lock:
+        assert "died" in lock.note
