@@ -14,7 +14,7 @@ class Situation(IntEnum):
     ABSENT = 0
     """Not in the catalog, as far as known."""
     FOUND = 1
-    """In the catalog, other than the file, and not (or not surely) by our doing."""
+    """In the catalog, but not as the operation wants it, and not (or not surely) by our doing."""
     CHANGED = 2
     """Ours, and the file has changed since."""
     METADATA = 3
@@ -61,7 +61,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
     },
     Operation.PUT: {
         Situation.ABSENT: Action(Request.PUT, Hook.CREATE),
-        Situation.FOUND: _LEAVE,
+        Situation.FOUND: Action(Request.OVERWRITE, Hook.MODIFY),
         Situation.CHANGED: _LEAVE,
         Situation.METADATA: _HOOKS_ONLY,
     },

@@ -143,7 +143,10 @@ class Catalog:
         return sent
 
     def update(self, path: str, replica: int, size: int, mtime: int) -> None:
-        """Set size and mtime of one replica whose file changed in place; its checksum is no longer known."""
+        """Set size and mtime of one replica whose file changed in place: it is the good one now, others are stale.
+
+        Its checksum is no longer known.
+        """
         info = (
             f"<DataObjInfo_PI><objPath>{escape(path)}</objPath><rescName></rescName><rescHier></rescHier>"
             "<dataType></dataType><dataSize>0</dataSize><chksum></chksum><version></version><filePath></filePath>"
@@ -156,7 +159,7 @@ class Catalog:
             f"<otherFlags>0</otherFlags>{pairs({})}<in_pdmo></in_pdmo><next>0</next><rescId>0</rescId>"
             "<dataAccessTime></dataAccessTime></DataObjInfo_PI>"
         )
-        changes = pairs({"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": ""})
+        changes = pairs({"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""})
         self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{changes}</ModDataObjMeta_PI>")
 
     def listing(self, collection: str) -> Iterator[Replica]:

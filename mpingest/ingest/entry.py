@@ -79,11 +79,13 @@ class EntryIngestor:
         return Result(Outcome.DONE, sent=sent)
 
     def adopts(self, relative: bytes, row: np.void, replicas: list[Replica]) -> bool:
-        """Whether what is in the catalog under the entry's name is the entry, so that nothing is to be sent."""
+        """Whether what the catalog has under the entry's name is all that its operation wants there."""
         try:
             entry = self._entry(relative, row)
             if entry.operation is Operation.NO_OP:
                 return False
+            if entry.operation is Operation.PUT:
+                return any(replica.good for replica in replicas)
             if entry.operation.sends_content:
                 return any(put_as(replica, row, entry.path) for replica in replicas)
             physical = self._physical_path(entry)

@@ -23,7 +23,7 @@ _READ_SIZE = 1024 * 1024
 class Upload:
     """The data object ``logical`` with the content of the file ``path``.
 
-    keeps_existing: an object that turns out to be there already is left alone. sent: bytes that went.
+    keeps_existing: a good object that turns out to be there already is left alone. sent: bytes that went.
     """
 
     catalog: Catalog
@@ -41,8 +41,12 @@ class Upload:
         except RequestError as error:
             if error.verdict is not Verdict.ALREADY:
                 raise
-            if not self.keeps_existing:
-                self.retry.run(lambda: self._transfer(overwrite=True))
+            self.retry.run(self._settle)
+
+    def _settle(self) -> None:
+        """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""
+        if not self.keeps_existing or not any(replica.good for replica in self.catalog.replicas(self.logical)):
+            self._transfer(overwrite=True)
 
     def _transfer(self, *, overwrite: bool) -> None:
         with open_source(self.path) as source:

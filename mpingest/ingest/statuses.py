@@ -78,6 +78,7 @@ _VERDICTS: dict[Verdict, tuple[int, ...]] = {
         -310000,  # USER_FILE_DOES_NOT_EXIST
         NO_ROWS_FOUND,
         -817000,  # CAT_UNKNOWN_FILE
+        -819000,  # CAT_SUCCESS_BUT_WITH_NO_INFO: no such replica
     ),
 }
 _VERDICT_OF = {code: verdict for verdict, codes in _VERDICTS.items() for code in codes}
