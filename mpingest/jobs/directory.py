@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -132,13 +133,19 @@ class JobDirectory:
             )
 
 
-@dataclass(slots=True)
 class Lock:
-    """A file that says who runs the job now. Its age is told by the file system's own clock."""
+    """A file that says who runs the job now, touched by a thread as long as it is held.
 
-    path: str
-    note: str = ""
-    """What was done about a lock that a dead run left."""
+    Its age is told by the file system's own clock, so that hosts may disagree about the time.
+
+    note: what was done about a lock that a dead run left
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.note = ""
+        self._released = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
 
     def acquire(self) -> None:
         """Make the file. Raises MpingestError where a live run holds it."""
@@ -146,16 +153,19 @@ class Lock:
             self._create()
         except FileExistsError:
             self._take_over()
-
-    def touch(self) -> None:
-        """Say that the run is alive."""
-        with suppress(OSError):
-            os.utime(self.path)
+        self._heart.start()
 
     def release(self) -> None:
         """Remove the file."""
+        self._released.set()
+        self._heart.join()
         with suppress(FileNotFoundError):
             os.unlink(self.path)
+
+    def _beat(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self.path)
 
     def _create(self) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -201,14 +211,15 @@ class Lock:
             return os.fstat(file.fileno()).st_mtime
 
 
-def write_json(path: str, content: Any) -> None:
+def write_json(path: str, content: Any, *, durable: bool = True) -> None:
     """Replace a JSON file by rename, so that readers never see half of one."""
     temporary = f"{path}.{os.getpid()}.tmp"
     with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     os.replace(temporary, path)
 
 

@@ -138,8 +138,8 @@ class Pipeline:
     def counters(self) -> npt.NDArray[np.int64]:
         """The tally, shape (tally.SIZE,)."""
         counts = self.recorder.counts
-        counts[tally.REQUESTS] = self.ingestor.catalog.requests.total()
-        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.changes()
+        counts[tally.REQUESTS] = self.ingestor.catalog.requests
+        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.changes
         return counts
 
     def throttle(self, waiting_slices: int) -> None:

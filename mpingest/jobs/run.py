@@ -30,7 +30,7 @@ from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.session import open_session
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
-from mpingest.jobs.directory import HEARTBEAT_SECONDS, JobDirectory, Lock, RunDirectory, write_json
+from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
 from mpingest.jobs.log import open_log
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import check_resource, checked_root, checked_target, writable_part
@@ -43,7 +43,7 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.merge import merge
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change
-from mpingest.manifest.table import JobAttributes
+from mpingest.manifest.table import DamagedTable, JobAttributes
 from mpingest.scan.entries import ENTRY_DTYPE, stat_row
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ COORDINATOR = 0
 
 @dataclass(frozen=True, slots=True)
 class _OpenRun:
-    """What every rank has to know of the run; the lock is rank 0's."""
+    """What every rank has to know of the run."""
 
     spec: JobSpec
     job: JobDirectory
@@ -81,12 +81,12 @@ def start(request: Request) -> Summary:
     """
     comm = open_world()
     with ExitStack() as stack:
-        opened, lock = _on_first(comm, lambda: _open_run(stack, request))
+        opened = _on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
-            counts, shares = _work(comm, opened, request.options, lock)
+            counts, shares = _work(comm, opened, request.options)
         seconds = time.monotonic() - began
-        return _on_first(comm, lambda: (_close_run(opened, seconds, counts, shares), None))[0]
+        return _on_first(comm, lambda: _close_run(opened, seconds, counts, shares))
 
 
 def _handler(options: RunOptions) -> Handler:
@@ -95,7 +95,7 @@ def _handler(options: RunOptions) -> Handler:
     return load_handler(options.handler, options.operation)
 
 
-def _open_run(stack: ExitStack, request: Request) -> tuple[_OpenRun, Lock]:
+def _open_run(stack: ExitStack, request: Request) -> _OpenRun:
     options = request.options
     _handler(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
@@ -105,18 +105,19 @@ def _open_run(stack: ExitStack, request: Request) -> tuple[_OpenRun, Lock]:
         existing = writable_part(session, target)
         check_resource(session, options.resource)
         spec = JobSpec.named(request.job_name, root, target)
-        job = JobDirectory.of(request.jobs_directory, spec)
-        lock = stack.enter_context(job.locked())
         if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
             _make_parents(session, parent)
     finally:
         session.cleanup()
+    job = JobDirectory.of(request.jobs_directory, spec)
+    lock = stack.enter_context(job.locked())
     notes = [lock.note] if lock.note else []
+    _check_checkpoint(job)
     runs = job.runs()
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    return _OpenRun(spec, job, job.new_run(), notes), lock
+    return _OpenRun(spec, job, job.new_run(), notes)
 
 
 def _make_parents(session: Any, parent: str) -> None:
@@ -126,9 +127,17 @@ def _make_parents(session: Any, parent: str) -> None:
         raise MpingestError(f"collection {parent}: cannot be made: {error}") from error
 
 
-def _work(
-    comm: MPI.Comm, opened: _OpenRun, options: RunOptions, lock: Lock | None
-) -> tuple[tally.Counts, npt.NDArray[np.void]]:
+def _check_checkpoint(job: JobDirectory) -> None:
+    if not os.path.exists(job.checkpoint):
+        return
+    try:
+        with Checkpoint.open(Path(job.checkpoint)):
+            pass
+    except DamagedTable as error:
+        raise MpingestError(f"{error}; move it away, and the run compares with the collections instead") from error
+
+
+def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions) -> tuple[tally.Counts, npt.NDArray[np.void]]:
     """The farm over the tree; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
     spec, run = opened.spec, opened.run
     with ExitStack() as stack:
@@ -136,10 +145,10 @@ def _work(
         if comm.rank != COORDINATOR or comm.size == 1:
             pipeline = stack.enter_context(_pipeline(comm.rank, opened, options))
         roots = [Subtree(b"", Change.UNCHANGED, _root_row(spec.root)).to_unit()]
-        result = run_farm(comm, roots, pipeline, on_progress=_progress(run, lock))
+        result = run_farm(comm, roots, pipeline, on_progress=_progress(run))
         counts = pipeline.counters() if pipeline else tally.new_counts()
     gathered = np.zeros((comm.size, tally.SIZE), np.int64)
-    comm.Allgather(counts, gathered)
+    wait_asleep(comm.Iallgather(counts, gathered))
     return gathered, result.shares
 
 
@@ -199,16 +208,10 @@ def _join_failures(run: RunDirectory) -> None:
     shutil.rmtree(run.rank_failures)
 
 
-def _progress(run: RunDirectory, lock: Lock | None) -> Callable[[tally.Counts], None]:
-    beaten = time.monotonic()
-
+def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
     def note(counts: tally.Counts) -> None:
-        nonlocal beaten
         if counts.shape[1]:
-            write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)))
-        if lock and time.monotonic() - beaten > HEARTBEAT_SECONDS:
-            lock.touch()
-            beaten = time.monotonic()
+            write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
 
@@ -218,17 +221,19 @@ def _root_row(root: bytes) -> np.void:
     return row
 
 
-def _on_first(comm: MPI.Comm, task: Callable[[], tuple[Answer, Any]]) -> tuple[Answer, Any]:
-    """Have rank 0 do it and tell all; the second part of the answer stays there. Raises its MpingestError on all."""
-    answer, own, error = None, None, None
+def _on_first(comm: MPI.Comm, task: Callable[[], Answer]) -> Answer:
+    """Have rank 0 do it and tell all. Raises its MpingestError on all."""
+    answer: Answer | None = None
+    error: MpingestError | None = None
     with abort_on_error(comm):
         if comm.rank == COORDINATOR:
             try:
-                answer, own = task()
+                answer = task()
             except MpingestError as problem:
                 error = problem
         wait_asleep(comm.Ibarrier())
         answer, error = comm.bcast((answer, error), COORDINATOR)
     if error is not None:
         raise error
-    return answer, own
+    assert answer is not None, "rank 0 either answers or fails"
+    return answer

@@ -64,7 +64,9 @@ class _Visit:
                 scan = DirectoryScan(ingestor.path(self.subtree.relative), follow_links=operation.sends_content)
                 stack.enter_context(scan)
                 self._ensure_collection(operation)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if not self.subtree.relative:
+                    self._fail(error)
                 return  # vanished since its parent was scanned, whose next scan will tell
             except (OSError, RequestError, *REFUSALS) as error:
                 self._fail(error)
