@@ -37,6 +37,22 @@ def create_file(path: str) -> tuple[str, int]:
             raise file_error(Status.UNIX_FILE_CREATE_ERR, error) from None
 
 
+def link_file(path: str, wanted: str) -> str:
+    """Give a file a second name in the vault, another one where that is taken; the name it got."""
+    candidate = wanted
+    while True:
+        try:
+            os.link(path, candidate)
+        except FileExistsError:
+            candidate = f"{wanted}.{secrets.randbelow(1 << 32)}"
+        except FileNotFoundError:
+            _make_directory(os.path.dirname(candidate))
+        except OSError as error:
+            raise file_error(Status.UNIX_FILE_RENAME_ERR, error) from None
+        else:
+            return candidate
+
+
 def open_file(path: str, flags: int) -> int:
     """A descriptor of an existing file."""
     try:

@@ -8,7 +8,13 @@ import time
 from typing import Any
 
 from mpingest.zone import vault
-from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, require_replicas
+from mpingest.zone.api.lookup import (
+    replicas_at,
+    require_collection,
+    require_level,
+    require_replicas,
+    writable_collection,
+)
 from mpingest.zone.api.transfer import make_empty
 from mpingest.zone.catalog.collections import find_collection, touch_collection
 from mpingest.zone.catalog.database import now
@@ -170,7 +176,7 @@ def touch(session: Session, request: Request) -> Reply:
             return Reply(message=pack_json({}))
         replicas = replicas_at(db, path)
         if replicas:
-            require_level(db, session.client, replicas[0].data_id, Level.MODIFY_OBJECT)
+            writable_collection(db, session.client, split_path(path)[0])
             update_replica(db, _replica_to_touch(replicas, options), modified=moment)
             return Reply(message=pack_json({}))
     if not options.get("no_create"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpingest.zone.api.lookup import require_level
+from mpingest.zone.api.lookup import require_level, sees
 from mpingest.zone.api.namespace import make_collection, trash_collection
 from mpingest.zone.api.removal import UNREGISTER, discard
 from mpingest.zone.catalog.collections import (
@@ -41,7 +41,7 @@ def remove(session: Session, request: Request) -> Reply:
     doomed: list[str] = []
     with db.transaction():
         collection = find_collection(db, path)
-        if collection is None:
+        if collection is None or (recursive and not sees(db, session.client, collection.coll_id)):
             missing = Status.USER_FILE_DOES_NOT_EXIST if recursive else Status.CAT_UNKNOWN_COLLECTION
             raise ZoneError(missing, f"collection '{path}' is unknown")
         require_level(db, session.client, collection.coll_id, Level.DELETE_OBJECT)
@@ -52,7 +52,7 @@ def remove(session: Session, request: Request) -> Reply:
         elif force or unregister or path.startswith(f"/{session.zone.name}/trash/"):
             doomed = _remove_all(session, collection, unregister=unregister)
         else:
-            trash_collection(session, collection)
+            doomed = trash_collection(session, collection)
         parent = find_collection(db, collection.parent)
         if parent:
             touch_collection(db, parent.coll_id)

@@ -41,6 +41,11 @@ def replicas_at(db: Database, path: str) -> list[Replica]:
     return find_replicas(db, collection.coll_id, name) if collection else []
 
 
+def sees(db: Database, user: User, object_id: int) -> bool:
+    """Whether the user knows of an object at all."""
+    return level_of(db, user, object_id) >= Level.READ_OBJECT
+
+
 def require_replicas(
     db: Database, user: User, path: str, level: Level, missing: Status = Status.CAT_NO_ROWS_FOUND
 ) -> list[Replica]:

@@ -1,19 +1,34 @@
-"""Names of objects and collections: making collections, moving things, the trash. All inside a transaction."""
+"""Names of objects and collections: making collections, moving things, the trash. All inside a transaction.
+
+A file in a vault moves with its object: it gets a second name first, and loses the old one after the commit, so
+that there is a file under the path in the catalog whenever the server is killed. What moves something returns the
+old names.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
 
+from mpingest.zone import vault
 from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, writable_collection
 from mpingest.zone.catalog.collections import (
     Collection,
     add_collection,
     find_collection,
     rename_collection,
+    subtree,
     touch_collection,
 )
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, move_object
+from mpingest.zone.catalog.objects import (
+    Replica,
+    doom_file,
+    move_object,
+    replicas_in,
+    replicas_of,
+    update_replica,
+)
 from mpingest.zone.paths import check_object_name, split_path
 from mpingest.zone.session import Session
 from mpingest.zone.statuses import Status, ZoneError
@@ -38,7 +53,7 @@ def make_collection(session: Session, path: str, *, recursive: bool) -> Collecti
     return add_collection(db, path, parent, session.client)
 
 
-def move_object_to(session: Session, replicas: list[Replica], path: str) -> None:
+def move_object_to(session: Session, replicas: list[Replica], path: str) -> list[str]:
     """Give an object another path."""
     db = session.zone.db
     replica = replicas[0]
@@ -52,9 +67,10 @@ def move_object_to(session: Session, replicas: list[Replica], path: str) -> None
     move_object(db, replica.data_id, parent, name)
     for coll_id in {replica.coll_id, parent.coll_id}:
         touch_collection(db, coll_id)
+    return _move_files(session, replicas_of(db, replica.data_id), path)
 
 
-def move_collection_to(session: Session, collection: Collection, path: str) -> None:
+def move_collection_to(session: Session, collection: Collection, path: str) -> list[str]:
     """Give a collection, and all below it, another path."""
     db = session.zone.db
     _refuse_taken(session, path)
@@ -65,16 +81,30 @@ def move_collection_to(session: Session, collection: Collection, path: str) -> N
     rename_collection(db, collection, path, parent.name)
     touch_collection(db, parent.coll_id)
     touch_collection(db, require_collection(db, collection.parent).coll_id)
+    old: list[str] = []
+    for member in subtree(db, require_collection(db, path)):
+        for replica in replicas_in(db, member):
+            old += _move_files(session, [replica], f"{member.name}/{replica.name}")
+    return old
 
 
-def trash_object(session: Session, path: str, replicas: list[Replica]) -> None:
+def trash_object(session: Session, path: str, replicas: list[Replica]) -> list[str]:
     """Move an object into its user's trash, under a name that is free there."""
-    move_object_to(session, replicas, _free_trash_path(session, path))
+    return move_object_to(session, replicas, _free_trash_path(session, path))
 
 
-def trash_collection(session: Session, collection: Collection) -> None:
+def trash_collection(session: Session, collection: Collection) -> list[str]:
     """Move a collection into its user's trash, under a name that is free there."""
-    move_collection_to(session, collection, _free_trash_path(session, collection.name))
+    return move_collection_to(session, collection, _free_trash_path(session, collection.name))
+
+
+def _move_files(session: Session, replicas: list[Replica], path: str) -> list[str]:
+    db = session.zone.db
+    movable = [replica for replica in replicas if replica.in_vault and os.path.isfile(replica.path)]
+    for replica in movable:
+        update_replica(db, replica, path=vault.link_file(replica.path, vault.vault_path(replica.vault, path)))
+        doom_file(db, replica.path)
+    return [replica.path for replica in movable]
 
 
 def _refuse_taken(session: Session, path: str) -> None:

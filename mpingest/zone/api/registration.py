@@ -64,8 +64,10 @@ def _register(session: Session, request: Request) -> Replica:
     _check_file_permission(session, keywords)
     db = session.zone.db
     resource = resource_to_register_on(db, keywords)
-    if replicas_at(db, path) and "regRepl" not in keywords:
-        raise ZoneError(Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
+    existing = replicas_at(db, path)
+    if existing and "regRepl" not in keywords:
+        being_written = session.zone.writers.of(existing[0].data_id) is not None
+        raise ZoneError(Status.HIERARCHY_ERROR if being_written else Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
     new = _replica_of_file(split_path(path)[1], resource, str(wanted.create_mode), keywords)
     with db.transaction():
         if "regRepl" in keywords:

@@ -6,7 +6,7 @@ from mpingest.zone.api.lookup import require_replicas
 from mpingest.zone.api.namespace import trash_object
 from mpingest.zone.catalog.collections import touch_collection
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, remove_replica
+from mpingest.zone.catalog.objects import Replica, doom_file, remove_replica
 from mpingest.zone.hierarchy import known_resource
 from mpingest.zone.messages import ObjectInput, keyword_integer
 from mpingest.zone.paths import check_path
@@ -34,7 +34,7 @@ def unlink(session: Session, request: Request) -> Reply:
                 doomed += discard(session, replica, unregister=unregister)
             touch_collection(db, replicas[0].coll_id)
         else:
-            trash_object(session, path, replicas)
+            doomed = trash_object(session, path, replicas)
     session.zone.sweep_doomed_files(doomed)
     return Reply()
 
@@ -46,9 +46,11 @@ def discard(session: Session, replica: Replica, *, unregister: bool) -> list[str
     """
     if session.zone.writers.of(replica.data_id):
         raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
-    doom_file = replica.in_vault and not unregister
-    remove_replica(session.zone.db, replica, doom_file=doom_file)
-    return [replica.path] if doom_file else []
+    remove_replica(session.zone.db, replica)
+    if unregister or not replica.in_vault:
+        return []
+    doom_file(session.zone.db, replica.path)
+    return [replica.path]
 
 
 def trim(session: Session, request: Request) -> Reply:

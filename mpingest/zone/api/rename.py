@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpingest.zone.api.lookup import replicas_at
+from mpingest.zone.api.lookup import replicas_at, sees
 from mpingest.zone.api.namespace import move_collection_to, move_object_to
 from mpingest.zone.catalog.collections import find_collection
 from mpingest.zone.messages import CopyInput
@@ -21,13 +21,15 @@ def rename(session: Session, request: Request) -> Reply:
     if source == target:
         raise ZoneError(Status.SAME_SRC_DEST_PATHS_ERR)
     operation = wanted.source.operation
-    with session.zone.db.transaction():
-        replicas = replicas_at(session.zone.db, source) if operation != _COLLECTION else []
-        collection = find_collection(session.zone.db, source) if operation != _OBJECT else None
-        if replicas:
-            move_object_to(session, replicas, target)
-        elif collection:
-            move_collection_to(session, collection, target)
+    db = session.zone.db
+    with db.transaction():
+        replicas = replicas_at(db, source) if operation != _COLLECTION else []
+        collection = find_collection(db, source) if operation != _OBJECT else None
+        if replicas and sees(db, session.client, replicas[0].data_id):
+            doomed = move_object_to(session, replicas, target)
+        elif collection and sees(db, session.client, collection.coll_id):
+            doomed = move_collection_to(session, collection, target)
         else:
             raise ZoneError(Status.CAT_NO_ROWS_FOUND)
+    session.zone.sweep_doomed_files(doomed)
     return Reply()

@@ -12,6 +12,7 @@ from mpingest.zone.api.lookup import (
     replicas_at,
     require_level,
     require_replicas,
+    sees,
     writable_collection,
 )
 from mpingest.zone.catalog.avus import Avu, add_avu
@@ -136,7 +137,7 @@ def put(session: Session, request: Request) -> Reply:
     db = session.zone.db
     with db.reading():
         replicas = replicas_at(db, path)
-        exists = bool(replicas) or find_collection(db, path) is not None
+        exists = _is_taken(session, path, replicas)
         if exists and "forceFlag" not in keywords:
             raise ZoneError(Status.OVERWRITE_WITHOUT_FORCE_FLAG)
         root = keywords.get("destRescName")
@@ -160,6 +161,13 @@ def make_empty(session: Session, path: str, keywords: Keywords) -> None:
 def open_to_write(session: Session, path: str, keywords: Keywords, flags: int) -> OpenReplica:
     """A replica that the server itself writes."""
     return _open_to_write(session, path, ObjectInput(path, 0, flags, 0, 0, 0, keywords), flags)
+
+
+def _is_taken(session: Session, path: str, replicas: list[Replica]) -> bool:
+    """Whether the client knows of something at a path."""
+    collection = find_collection(session.zone.db, path)
+    object_id = collection.coll_id if collection else replicas[0].data_id if replicas else None
+    return object_id is not None and sees(session.zone.db, session.client, object_id)
 
 
 def _fill(session: Session, opened: OpenReplica, wanted: ObjectInput, content: bytes) -> None:

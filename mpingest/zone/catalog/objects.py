@@ -135,16 +135,19 @@ def stale_siblings(db: Database, replica: Replica) -> None:
     )
 
 
-def remove_replica(db: Database, replica: Replica, *, doom_file: bool) -> None:
+def remove_replica(db: Database, replica: Replica) -> None:
     """Take one replica out of the catalog, and the object with its last one."""
     db.execute(
         "DELETE FROM replicas WHERE coll_id = ? AND name = ? AND number = ?",
         *(replica.coll_id, replica.name, replica.number),
     )
-    if doom_file:
-        db.execute("INSERT INTO doomed_files VALUES (?)", replica.path)
     if db.row("SELECT 1 FROM replicas WHERE data_id = ? LIMIT 1", replica.data_id) is None:
         forget_object(db, replica.data_id)
+
+
+def doom_file(db: Database, path: str) -> None:
+    """Note that a file goes after the commit, or at the next start."""
+    db.execute("INSERT INTO doomed_files VALUES (?)", path)
 
 
 def move_object(db: Database, data_id: int, collection: Collection, name: str) -> None:
