@@ -28,6 +28,7 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
         for command, options in defaults.items()
         if isinstance(options, dict)
     }
+from mpingest.cli.zone import zone
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})
@@ -49,3 +50,7 @@ def cli() -> None:
 
 cli.add_command(demo)
 cli.add_command(start)
+    """Bring data on parallel file systems under iRODS management, as an MPI batch job."""
+
+
+cli.add_command(zone)

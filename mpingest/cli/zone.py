@@ -1,0 +1,122 @@
+"""``mpingest zone``: the embedded zone, for trying and testing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, ParamSpec
+
+import click
+
+from mpingest.errors import MpingestError
+from mpingest.zone.control import ask
+from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve
+
+ENVIRONMENT_VARIABLE = "IRODS_ENVIRONMENT_FILE"
+
+P = ParamSpec("P")
+
+
+def _clear_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """One line instead of a traceback where the command can't go on."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except MpingestError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+    return wrapper
+
+
+@click.group()
+def zone() -> None:
+    """A small iRODS server, for trying and testing."""
+
+
+@zone.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Where it lives. [default: ~/.mpingest/zone]")
+@click.option("--host", default=DEFAULT_HOST, show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port to listen on; 0: any.")
+@click.option("--zone", "name", default=DEFAULT_ZONE, show_default=True, help="Name of a new zone.")
+@click.option("--user", default=DEFAULT_USER, show_default=True, help="Its administrator.")
+@click.option("--password-file", type=click.Path(path_type=Path), help="The administrator's password; else made up.")
+@_clear_errors
+def start(*, directory: Path | None, host: str, port: int, name: str, user: str, password_file: Path | None) -> None:
+    """Serve until SIGTERM or Ctrl-C. What is in the zone stays in its directory, for the next start."""
+    serve(Settings(directory or _default_directory(), host, port, name, user, password_file))
+
+
+@zone.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@_clear_errors
+def run(command: tuple[str, ...]) -> None:
+    """Run COMMAND with a zone of its own, which is gone afterwards; the exit code is that of COMMAND."""
+    with EmbeddedZone() as embedded:
+        status = _run(command, os.environ | {ENVIRONMENT_VARIABLE: str(embedded.environment_file)})
+    sys.exit(status)
+
+
+@zone.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), help="Directory of the zone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_clear_errors
+def stats(directory: Path | None, as_json: bool) -> None:
+    """Requests so far, how many of them changed the catalog, open connections.
+
+    Without --dir: of the zone that IRODS_ENVIRONMENT_FILE belongs to.
+    """
+    counts = ask(directory or _directory_of_environment(), "stats")
+    click.echo(json.dumps(counts) if as_json else _table(counts))
+
+
+def _default_directory() -> Path:
+    return Path.home() / ".mpingest" / "zone"
+
+
+def _directory_of_environment() -> Path:
+    file = os.environ.get(ENVIRONMENT_VARIABLE)
+    return Path(file).parent if file else _default_directory()
+
+
+def _table(counts: dict[str, Any]) -> str:
+    requests, changes = counts["requests"], counts["catalog_changes"]
+    lines = [f"{'request':<40}{'count':>10}{'changed the catalog':>22}"]
+    lines += [f"{name:<40}{count:>10}{changes.get(name, 0):>22}" for name, count in requests.items()]
+    lines += [f"{'all':<40}{sum(requests.values()):>10}{sum(changes.values()):>22}"]
+    return "\n".join([*lines, f"open connections: {counts['connections']}"])
+
+
+def _run(command: tuple[str, ...], environment: dict[str, str]) -> int:
+    """Exit code of a command, 128 + signal where one ended it. Signals to this process go to the command."""
+    try:
+        child = subprocess.Popen(command, env=environment)  # noqa: S603
+    except OSError as error:
+        raise MpingestError(f"can't run {command[0]}: {error.strerror}") from None
+    with _signals_passed_to(child):
+        status = child.wait()
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _signals_passed_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

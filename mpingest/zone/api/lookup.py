@@ -1,0 +1,65 @@
+"""Finding what a path names, with the rights that a request needs."""
+
+from __future__ import annotations
+
+from mpingest.zone.catalog.access import level_of
+from mpingest.zone.catalog.collections import Collection, find_collection
+from mpingest.zone.catalog.database import Database
+from mpingest.zone.catalog.levels import Level
+from mpingest.zone.catalog.objects import Replica, find_replicas
+from mpingest.zone.catalog.users import User
+from mpingest.zone.paths import split_path
+from mpingest.zone.statuses import Status, ZoneError
+
+
+def require_level(db: Database, user: User, object_id: int, level: Level, message: str = "") -> None:
+    """Raises ZoneError where the user has less than ``level`` on an object."""
+    if level_of(db, user, object_id) < level:
+        raise ZoneError(Status.CAT_NO_ACCESS_PERMISSION, message)
+
+
+def require_collection(db: Database, name: str) -> Collection:
+    """A collection by name. Raises ZoneError."""
+    collection = find_collection(db, name)
+    if collection is None:
+        raise ZoneError(Status.CAT_UNKNOWN_COLLECTION, f"collection '{name}' is unknown")
+    return collection
+
+
+def writable_collection(db: Database, user: User, name: str) -> Collection:
+    """A collection in which the user may make things. Raises ZoneError."""
+    collection = require_collection(db, name)
+    message = f"no permission to update collection '{name}'"
+    require_level(db, user, collection.coll_id, Level.MODIFY_OBJECT, message)
+    return collection
+
+
+def replicas_at(db: Database, path: str) -> list[Replica]:
+    """All replicas of the object at a path; none where there is no such object."""
+    parent, name = split_path(path)
+    collection = find_collection(db, parent)
+    return find_replicas(db, collection.coll_id, name) if collection else []
+
+
+def sees(db: Database, user: User, object_id: int) -> bool:
+    """Whether the user knows of an object at all."""
+    return level_of(db, user, object_id) >= Level.READ_OBJECT
+
+
+def require_replicas(
+    db: Database, user: User, path: str, level: Level, missing: Status = Status.CAT_NO_ROWS_FOUND
+) -> list[Replica]:
+    """All replicas of the object at a path. Raises ZoneError, ``missing`` where the user sees no such object."""
+    replicas = replicas_at(db, path)
+    granted = level_of(db, user, replicas[0].data_id) if replicas else 0
+    if granted < Level.READ_OBJECT:
+        raise ZoneError(missing)
+    if granted < level:
+        raise ZoneError(Status.CAT_NO_ACCESS_PERMISSION)
+    return replicas
+
+
+def refuse_collection_at(db: Database, path: str) -> None:
+    """Raises ZoneError where the path is a collection."""
+    if find_collection(db, path) is not None:
+        raise ZoneError(Status.CAT_NAME_EXISTS_AS_COLLECTION, "collection exists")

@@ -1,0 +1,86 @@
+"""Unlinking, unregistering and trimming."""
+
+from __future__ import annotations
+
+from mpingest.zone.api.lookup import require_replicas
+from mpingest.zone.api.namespace import trash_object
+from mpingest.zone.catalog.collections import touch_collection
+from mpingest.zone.catalog.levels import Level
+from mpingest.zone.catalog.objects import Replica, doom_file, remove_replica
+from mpingest.zone.hierarchy import known_resource
+from mpingest.zone.messages import ObjectInput, keyword_integer
+from mpingest.zone.paths import check_path
+from mpingest.zone.session import Reply, Request, Session
+from mpingest.zone.statuses import Status, ZoneError
+
+UNREGISTER = 26
+_COPIES_KEPT = 2
+
+
+def unlink(session: Session, request: Request) -> Reply:
+    """DATA_OBJ_UNLINK: to the trash, for good with ``forceFlag``, or out of the catalog only (operation 26)."""
+    wanted = ObjectInput.read(request.body)
+    path = check_path(wanted.path, session.zone.name)
+    unregister = wanted.operation == UNREGISTER
+    for_good = unregister or "forceFlag" in wanted.keywords or path.startswith(f"/{session.zone.name}/trash/")
+    doomed: list[str] = []
+    db = session.zone.db
+    with db.transaction():
+        replicas = require_replicas(db, session.client, path, Level.DELETE_OBJECT)
+        if session.zone.writers.of(replicas[0].data_id) and not for_good:
+            raise ZoneError(Status.HIERARCHY_ERROR)
+        if for_good:
+            for replica in replicas:
+                doomed += discard(session, replica, unregister=unregister)
+            touch_collection(db, replicas[0].coll_id)
+        else:
+            doomed = trash_object(session, path, replicas)
+    session.zone.sweep_doomed_files(doomed)
+    return Reply()
+
+
+def discard(session: Session, replica: Replica, *, unregister: bool) -> list[str]:
+    """Take a replica out of the catalog; the file to remove after the commit, if any.
+
+    A file outside the vault was there before it was registered, and stays.
+    """
+    if session.zone.writers.of(replica.data_id):
+        raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
+    remove_replica(session.zone.db, replica)
+    if unregister or not replica.in_vault:
+        return []
+    doom_file(session.zone.db, replica.path)
+    return [replica.path]
+
+
+def trim(session: Session, request: Request) -> Reply:
+    """DATA_OBJ_TRIM: single replicas, as long as enough are left; the status is how many went."""
+    wanted = ObjectInput.read(request.body)
+    path = check_path(wanted.path, session.zone.name)
+    kept = keyword_integer(wanted.keywords, "copies")
+    unregister = wanted.operation == UNREGISTER
+    doomed: list[str] = []
+    db = session.zone.db
+    with db.transaction():
+        replicas = require_replicas(db, session.client, path, Level.DELETE_OBJECT)
+        if session.zone.writers.of(replicas[0].data_id):
+            raise ZoneError(Status.HIERARCHY_ERROR)
+        spare = len(replicas) - max(1, _COPIES_KEPT if kept is None else kept)
+        trimmed = _candidates(session, replicas, wanted)[: max(0, spare)]
+        for replica in trimmed:
+            doomed += discard(session, replica, unregister=unregister)
+    session.zone.sweep_doomed_files(doomed)
+    return Reply(len(trimmed))
+
+
+def _candidates(session: Session, replicas: list[Replica], wanted: ObjectInput) -> list[Replica]:
+    """The replicas that a trim is about, stale ones first."""
+    number = keyword_integer(wanted.keywords, "replNum")
+    name = wanted.keywords.get("rescName")
+    root = known_resource(session.zone.db, name).name if name else None
+    chosen = [
+        replica
+        for replica in replicas
+        if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
+    ]
+    return sorted(chosen, key=lambda replica: replica.status)
