@@ -10,6 +10,7 @@ import click
 from mpingest import __version__
 from mpingest.cli.demo import demo
 from mpingest.cli.start import start
+from mpingest.cli.zone import zone
 from mpingest.errors import MpingestError
 
 
@@ -28,7 +29,6 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
         for command, options in defaults.items()
         if isinstance(options, dict)
     }
-from mpingest.cli.zone import zone
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})
@@ -50,7 +50,4 @@ def cli() -> None:
 
 cli.add_command(demo)
 cli.add_command(start)
-    """Bring data on parallel file systems under iRODS management, as an MPI batch job."""
-
-
 cli.add_command(zone)
