@@ -12,7 +12,14 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.manifest.block import DIRECTORY_DTYPE, Block, is_below, position_keys
+from mpingest.manifest.block import (
+    DIRECTORY_DTYPE,
+    Block,
+    concatenate_directories,
+    concatenate_results,
+    is_below,
+    position_keys,
+)
 from mpingest.manifest.states import DirectoryState, Outcome
 from mpingest.scan.entries import EntryBatch
 
@@ -37,7 +44,7 @@ class Combiner:
         count = sum(len(piece.keys) for piece in pieces)
         ordinals = np.fromiter((ordinal_of[key] for piece in pieces for key in piece.keys), np.int64, count)
         ages = np.repeat(np.arange(len(pieces)), [len(piece.keys) for piece in pieces])
-        found = np.concatenate([piece.directories for piece in pieces])
+        found = concatenate_directories(pieces)
 
         directories = np.zeros(len(keys), DIRECTORY_DTYPE)
         directories["cleared"][ordinals[found["cleared"] == 1]] = 1
@@ -48,7 +55,7 @@ class Combiner:
         self._carry(keys, directories)
 
         entries = EntryBatch.concatenate([piece.entries for piece in pieces])
-        results = np.concatenate([piece.results for piece in pieces])
+        results = concatenate_results(pieces)
         entry_ordinals = np.repeat(ordinals, found["rows"])
         kept = _latest(position_keys(entry_ordinals, entries))
         kept = kept[np.repeat(valid, found["rows"])[kept]]

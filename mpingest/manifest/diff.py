@@ -137,13 +137,16 @@ class HashIndex:
         """The row of each name, -1 if it has none, shape (len(batch),)."""
         located = np.full(len(batch), -1, np.intp)
         hashes = self._hashes_of(batch)
-        first = np.searchsorted(self._hashes, hashes, "left")
-        candidates = np.searchsorted(self._hashes, hashes, "right") - first
-        for nth in range(int(candidates.max(initial=0))):  # once, unless hashes collide
-            found = np.flatnonzero(candidates > nth)
-            rows = self._order[first[found] + nth]
-            same = _same_names(self._entries.select(rows), batch.select(found))
-            located[found[same]] = rows[same]
+        at = np.searchsorted(self._hashes, hashes)
+        wanted = np.arange(len(batch))
+        while len(wanted):  # once and an end, unless hashes collide
+            wanted = wanted[at[wanted] < len(self._hashes)]
+            wanted = wanted[self._hashes[at[wanted]] == hashes[wanted]]
+            rows = self._order[at[wanted]]
+            same = _same_names(self._entries.select(rows), batch.select(wanted))
+            located[wanted[same]] = rows[same]
+            wanted = wanted[~same]
+            at[wanted] += 1
         return located
 
     def _hashes_of(self, entries: EntryBatch) -> npt.NDArray[np.int64]:

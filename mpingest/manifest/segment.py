@@ -62,8 +62,8 @@ class SegmentWriter:
         results = np.empty(len(batch), RESULT_DTYPE)
         results["change"], results["outcome"], results["code"] = change, outcome, code
         self._add(Block.of_directory(directory, entries=batch, results=results))
-        removed = batch.is_directory() & (results["outcome"] == Outcome.REMOVED)
-        for name in batch.select(removed).names():
+        removed = np.flatnonzero(batch.is_directory() & (results["outcome"] == Outcome.REMOVED))
+        for name in map(batch.name, removed.tolist()):
             path = directory + b"/" + name if directory else name
             self._add(Block.of_directory(path, cleared=True))
 
