@@ -20,6 +20,8 @@ TICK_NS = 50_000_000
 """Two changes within 50 ms may carry the same timestamp."""
 COARSE_TICK_NS = 3 * _SECOND
 """The same where timestamps carry no fraction of a second."""
+_NO_ENTRIES = EntryBatch.build([], [])
+
 HUGE = 1 << 16
 """Rows of a directory from which on memory counts for more than time."""
 
@@ -84,7 +86,7 @@ class DirectoryDiff:
     """
 
     def __init__(self, rows: DirectoryRows | None) -> None:
-        self._entries = rows.entries if rows else EntryBatch.concatenate([])
+        self._entries = rows.entries if rows else _NO_ENTRIES
         self._outcome = rows.outcome if rows else np.empty(0, np.uint8)
         self._index = NameIndex(self._entries) if len(self._entries) <= HUGE else HashIndex(self._entries)
         self._seen = np.zeros(len(self._entries), np.bool_)
@@ -104,6 +106,8 @@ class DirectoryDiff:
 
         Means anything only after every slice of a scan without error.
         """
+        if self._seen.all():
+            return _NO_ENTRIES, np.empty(0, np.uint8)
         unseen = ~self._seen
         return self._entries.select(unseen), self._outcome[unseen]
 
