@@ -98,3 +98,8 @@ class SegmentWriter:
 
     def _path(self) -> Path:
         return self._directory / f"rank{self._attributes.rank:05d}-{self._attributes.segment:06d}.h5"
+
+
+def sealed_segments(directory: Path) -> list[Path]:
+    """The segments in a directory, whole ones only: a segment has its name only once it is sealed."""
+    return sorted(directory.glob("rank*-*.h5"))

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -212,3 +213,28 @@ def test_more_segments_than_files_may_be_open(tmp_path: Path, monkeypatch: pytes
     assert merge(None, segments, output, ATTRIBUTES).entries == 22
     assert content(output)[1][b"d", b"x"][0] == 20
     assert not list(tmp_path.glob("*.passes"))
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+def test_the_latest_state_holds_for_all_of_a_large_directory(tmp_path: Path) -> None:
+    old = segment(tmp_path, {b"d": batch({b"%02d" % i: row() for i in range(40)})})
+    writer = SegmentWriter(tmp_path, 1, ATTRIBUTES)
+    writer.record_directory(b"d", DirectoryState.PARTIAL)
+    new = writer.seal()
+    assert new is not None
+    output = tmp_path / "checkpoint.h5"
+    merge(None, [old, new], output, ATTRIBUTES)
+    assert content(output)[0] == {b"d": DirectoryState.PARTIAL}
+
+
+def test_a_checkpoint_keeps_no_trace_of_what_was_removed(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, 0, ATTRIBUTES)
+    record(writer, b"", batch({b"d": row(mode=DIRECTORY), b"f": row()}), Outcome.REMOVED)
+    writer.record_directory(b"d", DirectoryState.COMPLETE)
+    sealed = writer.seal()
+    assert sealed is not None
+    output = tmp_path / "checkpoint.h5"
+    assert merge(None, [sealed], output, ATTRIBUTES).entries == 0
+    with h5py.File(sealed) as removed, h5py.File(output) as kept:
+        assert removed["directories"]["cleared"].sum() == 1
+        assert kept["directories"]["cleared"].sum() == 0

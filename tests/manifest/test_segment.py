@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mpingest.errors import MpingestError
 from mpingest.manifest.checkpoint import Checkpoint
-from mpingest.manifest.segment import SegmentWriter
+from mpingest.manifest.segment import SegmentWriter, sealed_segments
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.manifest.verify import verify
 from mpingest.scan.entries import ENTRY_DTYPE
@@ -142,7 +142,7 @@ def test_sigkill_leaves_whole_segments_or_none(tmp_path: Path) -> None:
         time.sleep(delay)
         process.kill()
         process.join()
-        for number, sealed in enumerate(sorted(folder.glob("*.h5"))):
+        for number, sealed in enumerate(sealed_segments(folder)):
             verify(sealed)
             assert set(content(sealed)[1]) == {(b"d", b"%d-%d" % (number, i)) for i in range(1000)}
 
@@ -154,4 +154,4 @@ def test_a_full_disk_loses_nothing_that_can_still_be_written(tmp_path: Path, lar
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert len(content(tmp_path / "rank00000-000001.h5")[1]) == 2000
+    assert len(content(sealed_segments(tmp_path)[0])[1]) == 2000
