@@ -87,7 +87,10 @@ class Block:
 
     @classmethod
     def join(cls, blocks: Sequence[Block]) -> Block:
-        """Blocks that follow each other in the order of a table, as one; a directory may go on from one to the next."""
+        """Blocks that follow each other in the order of a table, as one.
+
+        A directory may go on from one to the next; its first piece says its state.
+        """
         keys = [key for block in blocks for key in block.keys]
         directories = concatenate_directories(blocks)
         first = np.fromiter((a != b for a, b in itertools.pairwise([None, *keys])), np.bool_, len(keys))

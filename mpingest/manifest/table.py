@@ -301,7 +301,10 @@ class TableWriter:
             self._flush(complete=False)
 
     def _flush(self, *, complete: bool) -> None:
-        """Writes full blocks; with ``complete``, also what remains."""
+        """Writes full blocks; with ``complete``, also what remains.
+
+        Else something always remains, so that a directory which goes on is joined to its beginning, and its state.
+        """
         rest = Block.join(self._pending)
         while True:
             block, after = _split_full(rest, self._limits)
