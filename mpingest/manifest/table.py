@@ -277,7 +277,7 @@ class TableWriter:
         self._attributes = attributes
         self._limits = LIMITS
         self._pending: list[Block] = []
-        self._counts: list[npt.NDArray[np.void]] = []
+        self._counts: list[bytes] = []
         self._first_paths: list[bytes] = []
         self._last_key: bytes | None = None
         self.entries = 0
@@ -340,7 +340,7 @@ class TableWriter:
         outcomes = np.bincount(block.results["outcome"], minlength=len(Outcome))
         sizes = (len(block.entries.blob), sum(map(len, paths)), len(paths[0]))
         counts = (len(block.entries), len(paths), *sizes, outcomes)
-        self._counts.append(np.array([counts], BLOCK_DTYPE))
+        self._counts.append(np.array([counts], BLOCK_DTYPE).tobytes())
         self._first_paths.append(paths[0])
         self.entries += len(block.entries)
         self.directories += len(paths) - (block.keys[0] == self._last_key)
@@ -349,7 +349,7 @@ class TableWriter:
     def _finish(self) -> None:
         if self._pending:
             self._flush(complete=True)
-        blocks = np.concatenate([np.empty(0, BLOCK_DTYPE), *self._counts])
+        blocks = np.frombuffer(b"".join(self._counts), BLOCK_DTYPE)
         first_paths = np.frombuffer(b"".join(self._first_paths), np.uint8)
         for name, values in (("blocks", blocks), ("first_paths", first_paths)):
             self._file.create_dataset(name, data=values, maxshape=(None,), chunks=(1024,), **_FILTERS)
@@ -364,15 +364,17 @@ class TableWriter:
         with contextlib.ExitStack() as stack:
             stack.callback(self._temporary.unlink, missing_ok=True)
             stack.enter_context(self._sink)
-            with self._file:
-                if kind is None:
-                    self._finish()
+            try:
+                with self._file:
+                    if kind is None:
+                        self._finish()
+            finally:
+                self._raise_failure()  # whatever HDF5 made of it
             if kind is None:
                 self._publish()
 
     def _publish(self) -> None:
         """Makes the file durable, then visible under its name, then its name durable."""
-        self._raise_failure()
         os.fsync(self._sink.fileno())
         self._temporary.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
