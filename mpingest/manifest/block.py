@@ -35,6 +35,9 @@ RESULT_DTYPE = np.dtype(
 )
 """What became of one entry."""
 
+_NO_ENTRIES = EntryBatch.build([], [])
+_NO_RESULTS = np.empty(0, RESULT_DTYPE)
+
 Position = tuple[bytes, bytes]
 """(directory key, name): a place in the order of a table. The directory itself stands at name b""."""
 
@@ -76,19 +79,20 @@ class Block:
         state: DirectoryState = DirectoryState.UNKNOWN,
         *,
         cleared: bool = False,
-        entries: EntryBatch | None = None,
-        results: npt.NDArray[np.void] | None = None,
+        entries: EntryBatch = _NO_ENTRIES,
+        results: npt.NDArray[np.void] = _NO_RESULTS,
     ) -> Block:
         """One directory, with entries or without."""
-        entries = EntryBatch.concatenate([]) if entries is None else entries
-        results = np.empty(0, RESULT_DTYPE) if results is None else results
         return cls([directory_key(path)], np.array([(len(entries), state, cleared)], DIRECTORY_DTYPE), entries, results)
 
     @classmethod
     def join(cls, blocks: Sequence[Block]) -> Block:
-        """Blocks that follow each other in the order of a table, as one; a directory may go on from one to the next."""
+        """Blocks that follow each other in the order of a table, as one.
+
+        A directory may go on from one to the next; its first piece says its state.
+        """
         keys = [key for block in blocks for key in block.keys]
-        directories = np.concatenate([np.empty(0, DIRECTORY_DTYPE), *(block.directories for block in blocks)])
+        directories = concatenate_directories(blocks)
         first = np.fromiter((a != b for a, b in itertools.pairwise([None, *keys])), np.bool_, len(keys))
         starts = np.flatnonzero(first)
         joined = directories[starts]
@@ -98,7 +102,7 @@ class Block:
             [keys[i] for i in starts.tolist()],
             joined,
             EntryBatch.concatenate([block.entries for block in blocks]),
-            np.concatenate([np.empty(0, RESULT_DTYPE), *(block.results for block in blocks)]),
+            concatenate_results(blocks),
         )
 
     def bounds(self) -> npt.NDArray[np.int64]:
@@ -152,6 +156,16 @@ class Block:
         """The entries' (directory, name) as fixed-width byte strings that sort alike, shape (n,)."""
         ordinals = np.repeat(np.arange(len(self.keys)), self.directories["rows"])
         return position_keys(ordinals, self.entries)
+
+
+def concatenate_directories(blocks: Sequence[Block]) -> npt.NDArray[np.void]:
+    """The directories of all blocks, ``DIRECTORY_DTYPE``."""
+    return np.frombuffer(b"".join([block.directories.data for block in blocks]), DIRECTORY_DTYPE)
+
+
+def concatenate_results(blocks: Sequence[Block]) -> npt.NDArray[np.void]:
+    """The results of all blocks, ``RESULT_DTYPE``."""
+    return np.frombuffer(b"".join([block.results.data for block in blocks]), RESULT_DTYPE)
 
 
 def position_keys(ordinals: npt.NDArray[np.int64], entries: EntryBatch) -> npt.NDArray[np.bytes_]:

@@ -12,7 +12,14 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.manifest.block import DIRECTORY_DTYPE, Block, is_below, position_keys
+from mpingest.manifest.block import (
+    DIRECTORY_DTYPE,
+    Block,
+    concatenate_directories,
+    concatenate_results,
+    is_below,
+    position_keys,
+)
 from mpingest.manifest.states import DirectoryState, Outcome
 from mpingest.scan.entries import EntryBatch
 
@@ -21,14 +28,12 @@ class Combiner:
     """Joins window after window of the same tables.
 
     A window is one piece (possibly empty) of each table, oldest table first, that together hold every record of a
-    range of the order; windows follow each other in that order. What reaches from one window into the next is kept
-    here: the cleared directories above it, and the state of a directory that goes on.
+    range of the order; windows follow each other in that order. Cleared directories are kept from one window to the
+    next. Where a directory goes on in the next window, its state in the first holds: that one saw it in every table.
     """
 
     def __init__(self) -> None:
         self._cleared: list[tuple[bytes, int]] = []  # (key, age), each below the one before, ages ascending
-        self._last_key: bytes | None = None
-        self._last_directory = np.zeros((), DIRECTORY_DTYPE)
 
     def window(self, pieces: Sequence[Block]) -> Block:
         """The records that win, sorted; entries of a piece may come in any order, its directories too."""
@@ -37,7 +42,7 @@ class Combiner:
         count = sum(len(piece.keys) for piece in pieces)
         ordinals = np.fromiter((ordinal_of[key] for piece in pieces for key in piece.keys), np.int64, count)
         ages = np.repeat(np.arange(len(pieces)), [len(piece.keys) for piece in pieces])
-        found = np.concatenate([piece.directories for piece in pieces])
+        found = concatenate_directories(pieces)
 
         directories = np.zeros(len(keys), DIRECTORY_DTYPE)
         directories["cleared"][ordinals[found["cleared"] == 1]] = 1
@@ -45,10 +50,9 @@ class Combiner:
         valid = ages >= oldest[ordinals]
         stated = valid & (found["state"] != DirectoryState.UNKNOWN)
         directories["state"][ordinals[stated]] = found["state"][stated]  # the latest comes last, and stays
-        self._carry(keys, directories)
 
         entries = EntryBatch.concatenate([piece.entries for piece in pieces])
-        results = np.concatenate([piece.results for piece in pieces])
+        results = concatenate_results(pieces)
         entry_ordinals = np.repeat(ordinals, found["rows"])
         kept = _latest(position_keys(entry_ordinals, entries))
         kept = kept[np.repeat(valid, found["rows"])[kept]]
@@ -75,14 +79,6 @@ class Combiner:
                 self._cleared.append((key, int(oldest[ordinal])))
             oldest[ordinal] = max(oldest[ordinal], above)
         return oldest
-
-    def _carry(self, keys: list[bytes], directories: npt.NDArray[np.void]) -> None:
-        """Gives a directory that goes on what its first window, which saw it in every table, found out."""
-        if not keys:
-            return
-        if keys[0] == self._last_key:
-            directories[0] = self._last_directory
-        self._last_key, self._last_directory = keys[-1], directories[-1].copy()
 
 
 def _latest(keys: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:

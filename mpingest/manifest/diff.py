@@ -20,6 +20,8 @@ TICK_NS = 50_000_000
 """Two changes within 50 ms may carry the same timestamp."""
 COARSE_TICK_NS = 3 * _SECOND
 """The same where timestamps carry no fraction of a second."""
+_NO_ENTRIES = EntryBatch.build([], [])
+
 HUGE = 1 << 16
 """Rows of a directory from which on memory counts for more than time."""
 
@@ -84,7 +86,7 @@ class DirectoryDiff:
     """
 
     def __init__(self, rows: DirectoryRows | None) -> None:
-        self._entries = rows.entries if rows else EntryBatch.concatenate([])
+        self._entries = rows.entries if rows else _NO_ENTRIES
         self._outcome = rows.outcome if rows else np.empty(0, np.uint8)
         self._index = NameIndex(self._entries) if len(self._entries) <= HUGE else HashIndex(self._entries)
         self._seen = np.zeros(len(self._entries), np.bool_)
@@ -104,6 +106,8 @@ class DirectoryDiff:
 
         Means anything only after every slice of a scan without error.
         """
+        if self._seen.all():
+            return _NO_ENTRIES, np.empty(0, np.uint8)
         unseen = ~self._seen
         return self._entries.select(unseen), self._outcome[unseen]
 
@@ -137,13 +141,16 @@ class HashIndex:
         """The row of each name, -1 if it has none, shape (len(batch),)."""
         located = np.full(len(batch), -1, np.intp)
         hashes = self._hashes_of(batch)
-        first = np.searchsorted(self._hashes, hashes, "left")
-        candidates = np.searchsorted(self._hashes, hashes, "right") - first
-        for nth in range(int(candidates.max(initial=0))):  # once, unless hashes collide
-            found = np.flatnonzero(candidates > nth)
-            rows = self._order[first[found] + nth]
-            same = _same_names(self._entries.select(rows), batch.select(found))
-            located[found[same]] = rows[same]
+        at = np.searchsorted(self._hashes, hashes)
+        wanted = np.arange(len(batch))
+        while len(wanted):  # once and an end, unless hashes collide
+            wanted = wanted[at[wanted] < len(self._hashes)]
+            wanted = wanted[self._hashes[at[wanted]] == hashes[wanted]]
+            rows = self._order[at[wanted]]
+            same = _same_names(self._entries.select(rows), batch.select(wanted))
+            located[wanted[same]] = rows[same]
+            wanted = wanted[~same]
+            at[wanted] += 1
         return located
 
     def _hashes_of(self, entries: EntryBatch) -> npt.NDArray[np.int64]:

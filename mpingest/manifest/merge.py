@@ -25,8 +25,10 @@ from mpingest.manifest.table import DamagedTable, JobAttributes, TableReader, Ta
 FAN_IN = 64
 """Files open at once."""
 
-WINDOW_ROWS = 1 << 17
+WINDOW_ROWS = 1 << 18
 """Most entries joined at once."""
+
+_NOTHING = Block.join([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class _Cursor:
 
     def __init__(self, table: TableReader) -> None:
         self._blocks = (table.block(index) for index in range(len(table.blocks)))
-        self._block = Block.join([])
+        self._block = _NOTHING
         self._advance()
 
     def _advance(self) -> None:
@@ -144,6 +146,8 @@ class _Cursor:
 
     def take(self, limit: Position) -> Block:
         """Removes and returns what stands at or before ``limit``, which is not beyond what is in memory."""
+        if not self or self._block.keys[0] > limit[0]:
+            return _NOTHING
         taken, self._block = self._block.split_after(limit)
         self._advance()
         return taken

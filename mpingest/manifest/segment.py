@@ -62,8 +62,8 @@ class SegmentWriter:
         results = np.empty(len(batch), RESULT_DTYPE)
         results["change"], results["outcome"], results["code"] = change, outcome, code
         self._add(Block.of_directory(directory, entries=batch, results=results))
-        removed = batch.is_directory() & (results["outcome"] == Outcome.REMOVED)
-        for name in batch.select(removed).names():
+        removed = np.flatnonzero(batch.is_directory() & (results["outcome"] == Outcome.REMOVED))
+        for name in map(batch.name, removed.tolist()):
             path = directory + b"/" + name if directory else name
             self._add(Block.of_directory(path, cleared=True))
 
@@ -98,3 +98,8 @@ class SegmentWriter:
 
     def _path(self) -> Path:
         return self._directory / f"rank{self._attributes.rank:05d}-{self._attributes.segment:06d}.h5"
+
+
+def sealed_segments(directory: Path) -> list[Path]:
+    """The segments in a directory, whole ones only: a segment has its name only once it is sealed."""
+    return sorted(directory.glob("rank*-*.h5"))

@@ -32,6 +32,7 @@ those of ``JobAttributes``, and the totals ``entries`` and ``directories``.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -39,7 +40,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -50,6 +51,9 @@ from mpingest.errors import MpingestError
 from mpingest.manifest.block import DIRECTORY_DTYPE, RESULT_DTYPE, Block, directory_path
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 FORMAT = b"mpingest table"
 VERSION = 1
@@ -138,14 +142,41 @@ class JobAttributes:
         )
 
 
-def open_hdf5(path: Path, mode: str) -> h5py.File:
+class _Sink(io.FileIO):
+    """The file beneath HDF5 when it writes.
+
+    HDF5 never lets go of a file that it could not write to, so it does not get to know: the first failure is kept in
+    ``error``, and writes after it go nowhere.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Buffer) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
+
+
+def open_hdf5(file: Path | io.FileIO, mode: str) -> h5py.File:
     """The one place that knows how we open HDF5.
 
     No locks: they fail on many parallel file systems, and the job's lock already keeps a second writer out. Format
     bounds of HDF5 1.10: readable everywhere, and the metadata carry checksums. No chunk cache: a chunk is read once,
     and decoded blocks are cached by ``Checkpoint``.
     """
-    return h5py.File(path, mode, libver=("v110", "v110"), locking=False, rdcc_nbytes=0)
+    return h5py.File(file, mode, libver=("v110", "v110"), locking=False, rdcc_nbytes=0)
 
 
 @contextlib.contextmanager
@@ -246,14 +277,15 @@ class TableWriter:
         self._attributes = attributes
         self._limits = LIMITS
         self._pending: list[Block] = []
-        self._counts: list[npt.NDArray[np.void]] = []
+        self._counts: list[bytes] = []
         self._first_paths: list[bytes] = []
         self._last_key: bytes | None = None
         self.entries = 0
         self.directories = 0
 
     def __enter__(self) -> Self:
-        self._file = open_hdf5(self._temporary, "w")
+        self._sink = _Sink(self._temporary, "w+")
+        self._file = open_hdf5(self._sink, "w")
         self._columns = [
             self._file.create_dataset(name, (0, size), dtype, maxshape=(None, size), chunks=(1, size), **_FILTERS)
             for name, (dtype, size) in self._limits.columns().items()
@@ -269,7 +301,10 @@ class TableWriter:
             self._flush(complete=False)
 
     def _flush(self, *, complete: bool) -> None:
-        """Writes full blocks; with ``complete``, also what remains."""
+        """Writes full blocks; with ``complete``, also what remains.
+
+        Else something always remains, so that a directory which goes on is joined to its beginning, and its state.
+        """
         rest = Block.join(self._pending)
         while True:
             block, after = _split_full(rest, self._limits)
@@ -298,13 +333,14 @@ class TableWriter:
             chunk[: len(value)] = value
             column.resize(index + 1, axis=0)
             column[index] = chunk
+        self._raise_failure()
         self._count(block, paths)
 
     def _count(self, block: Block, paths: list[bytes]) -> None:
         outcomes = np.bincount(block.results["outcome"], minlength=len(Outcome))
         sizes = (len(block.entries.blob), sum(map(len, paths)), len(paths[0]))
         counts = (len(block.entries), len(paths), *sizes, outcomes)
-        self._counts.append(np.array([counts], BLOCK_DTYPE))
+        self._counts.append(np.array([counts], BLOCK_DTYPE).tobytes())
         self._first_paths.append(paths[0])
         self.entries += len(block.entries)
         self.directories += len(paths) - (block.keys[0] == self._last_key)
@@ -313,7 +349,7 @@ class TableWriter:
     def _finish(self) -> None:
         if self._pending:
             self._flush(complete=True)
-        blocks = np.concatenate([np.empty(0, BLOCK_DTYPE), *self._counts])
+        blocks = np.frombuffer(b"".join(self._counts), BLOCK_DTYPE)
         first_paths = np.frombuffer(b"".join(self._first_paths), np.uint8)
         for name, values in (("blocks", blocks), ("first_paths", first_paths)):
             self._file.create_dataset(name, data=values, maxshape=(None,), chunks=(1024,), **_FILTERS)
@@ -325,29 +361,31 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._temporary.unlink, missing_ok=True)
+            stack.enter_context(self._sink)
+            try:
+                with self._file:
+                    if kind is None:
+                        self._finish()
+            finally:
+                self._raise_failure()  # whatever HDF5 made of it
+            if kind is None:
+                self._publish()
+
+    def _publish(self) -> None:
+        """Makes the file durable, then visible under its name, then its name durable."""
+        os.fsync(self._sink.fileno())
+        self._temporary.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
         try:
-            if kind is None:
-                self._finish()
-            self._file.close()
-            if kind is None:
-                _publish(self._temporary, self._path)
+            os.fsync(folder)
         finally:
-            self._temporary.unlink(missing_ok=True)
+            os.close(folder)
 
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Makes a file durable, then visible under its name, then its name durable."""
-    _fsync(temporary)
-    temporary.replace(path)
-    _fsync(path.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    def _raise_failure(self) -> None:
+        if self._sink.error is not None:
+            raise self._sink.error
 
 
 def _split_full(block: Block, limits: BlockLimits) -> tuple[Block, Block]:

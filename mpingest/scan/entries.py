@@ -105,13 +105,10 @@ class EntryBatch:
     @classmethod
     def concatenate(cls, batches: Sequence[EntryBatch]) -> EntryBatch:
         """All entries of the batches, in order."""
-        sizes = [np.diff(batch.offsets) for batch in batches]
-        rows = [batch.rows for batch in batches]
-        return cls(
-            b"".join(batch.blob for batch in batches),
-            _bounds(np.concatenate(sizes)) if batches else np.zeros(1, np.uint32),
-            np.concatenate(rows) if batches else np.empty(0, ENTRY_DTYPE),
-        )
+        sizes = b"".join([(batch.offsets[1:] - batch.offsets[:-1]).data for batch in batches])
+        rows = b"".join([batch.rows.data for batch in batches])  # np.concatenate would work out the dtype pair by pair
+        blob = b"".join([batch.blob for batch in batches])
+        return cls(blob, _bounds(np.frombuffer(sizes, np.uint32)), np.frombuffer(rows, ENTRY_DTYPE))
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""
