@@ -53,7 +53,7 @@ class _Stage:
 
     @property
     def target(self) -> str:
-        return f"/{self.zone.zone_name}/home/{self.zone.user}/landing"
+        return f"/{self.zone.zone}/home/{self.zone.user}/landing"
 
 
 def tell(ranks: int) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _run(stage: _Stage) -> Iterator[str]:
     if done.returncode:
         raise MpingestError(f"the run ended with exit code {done.returncode}: {done.stderr.strip() or done.stdout}")
     yield from _table(_latest_summary(os.path.join(jobs, "demo", "runs")))
-    yield f"   The zone counted {stage.zone.catalog_changes():,} requests that change the catalog."
+    yield f"   The zone counted {stage.zone.catalog_changes().total():,} requests that change the catalog."
 
 
 def _table(summary: dict[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from irods.session import iRODSSession
+
 from mpingest.zone.embedded import EmbeddedZone
 
 Completed = subprocess.CompletedProcess
@@ -43,7 +44,7 @@ def session(zone: EmbeddedZone) -> Iterator[iRODSSession]:
 @pytest.fixture
 def target(zone: EmbeddedZone, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A collection path of this test alone; nothing is there yet."""
-    return f"/{zone.zone_name}/home/{zone.user}/{tmp_path.name}"
+    return f"/{zone.zone}/home/{zone.user}/{tmp_path.name}"
 
 
 def mpiexec() -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from irods.session import iRODSSession
-from mpingest.zone.embedded import EmbeddedZone
 
 from mpingest.jobs.directory import JobDirectory
+from mpingest.zone.embedded import EmbeddedZone
 from tests.conftest import CommandLine
 
 

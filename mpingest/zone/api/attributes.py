@@ -54,6 +54,7 @@ _NUMBERS = {"dataSize", "replStatus"}
 _TIMES = {"dataModify", "dataCreate", "dataAccessTime", "dataExpiry"}
 _FOR_USERS = {"dataComments", "dataExpiry", "dataModify", "dataType"}
 _ALL = "all"
+_GOOD_AND_OTHERS_STALE = "allReplStatus"
 
 
 def modify(session: Session, request: Request) -> Reply:
@@ -74,7 +75,10 @@ def modify_info(session: Session, request: Request) -> Reply:
 
 def _modify(session: Session, wanted: ModifyInput) -> None:
     path = check_path(wanted.path, session.zone.name)
-    assignments = _assignments({key: value for key, value in wanted.columns.items() if key != _ALL})
+    columns = {key: value for key, value in wanted.columns.items() if key not in (_ALL, _GOOD_AND_OTHERS_STALE)}
+    assignments = _assignments(columns)
+    if _GOOD_AND_OTHERS_STALE in wanted.columns:
+        assignments["status"] = ReplicaStatus.GOOD
     db = session.zone.db
     with db.transaction():
         chosen = _chosen_replicas(session, path, wanted)
@@ -82,6 +86,8 @@ def _modify(session: Session, wanted: ModifyInput) -> None:
             raise ZoneError(Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
         for replica in chosen:
             update_replica(db, replica, **assignments)
+            if _GOOD_AND_OTHERS_STALE in wanted.columns:
+                stale_siblings(db, replica)
 
 
 def _chosen_replicas(session: Session, path: str, wanted: ModifyInput) -> list[Replica]:
