@@ -20,6 +20,11 @@ from mpingest.zone.embedded import EmbeddedZone
 Completed = subprocess.CompletedProcess
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast ones first: what runs the whole program comes last."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def shared_zone() -> Iterator[EmbeddedZone]:
     """One embedded zone for all tests that leave it in order."""
