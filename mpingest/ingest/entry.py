@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,36 @@ from mpingest.scan.entries import stat_row
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an entry. code: iRODS status or 0; reason: for people; sent: bytes of content."""
+    """What became of an entry.
+
+    code: an iRODS error, or the number of the replica that is ours; reason: for people; sent: bytes of content
+    """
 
     outcome: Outcome
     code: int = 0
     reason: str = ""
     sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an entry. replica: number of ours; size: bytes, when it was last ingested."""
+
+    situation: Situation
+    replica: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How an entry compares with what the catalog has under its name.
+
+    adopted: it is all that its operation wants there; replica: number of ours
+    """
+
+    adopted: bool
+    situation: Situation = Situation.FOUND
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +67,7 @@ class _Entry:
     operation: Operation
 
 
-class UnavailableOperation(Exception):
-    """The handler asks for an operation that this version doesn't have."""
-
-
-REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation)
+REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict)
 """Why an entry fails before, or whatever, the zone says."""
 
 
@@ -62,36 +82,33 @@ class EntryIngestor:
     logger: Logger
     default_resource: str | None
 
-    def ingest(self, relative: bytes, row: np.void, situation: Situation) -> Result:
-        """Do about the entry what its operation wants done. Raises ZoneGone, nothing else."""
+    def ingest(self, relative: bytes, row: np.void, known: Known) -> Result:
+        """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
             entry = self._entry(relative, row)
             if reason := _nothing_to_send(entry):
                 self.logger.info("skipped", path=entry.meta["path"], reason=reason)
                 return Result(Outcome.SKIPPED, reason=reason)
-            sent = self._act(entry, situation)
+            done = self._act(entry, known)
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             return Result(Outcome.FAILED, error.status, str(error))
         if not _unchanged(entry.path, row):
-            return Result(Outcome.UNSETTLED, reason="changed while it was ingested", sent=sent)
-        return Result(Outcome.DONE, sent=sent)
+            return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
+        return done
 
-    def adopts(self, relative: bytes, row: np.void, replicas: list[Replica]) -> bool:
-        """Whether what the catalog has under the entry's name is all that its operation wants there."""
+    def compare(self, relative: bytes, row: np.void, replicas: list[Replica]) -> Finding:
+        """How the entry compares with what the catalog has under its name."""
         try:
             entry = self._entry(relative, row)
             if entry.operation is Operation.NO_OP:
-                return False
-            if entry.operation is Operation.PUT:
-                return any(replica.good for replica in replicas)
+                return Finding(adopted=False)
             if entry.operation.sends_content:
-                return any(put_as(replica, row, entry.path) for replica in replicas)
-            physical = self._physical_path(entry)
+                return _compare_content(entry, replicas)
+            return _compare_registration(row, self._physical_path(entry), replicas)
         except REFUSALS:
-            return False
-        return any(registered_as(replica, row, physical) for replica in replicas)
+            return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
@@ -111,7 +128,7 @@ class EntryIngestor:
         return created
 
     def operation(self, relative: bytes, row: np.void) -> Operation:
-        """What is to be done about an entry. Raises UnusableName, HandlerFailure, UnavailableOperation."""
+        """What is to be done about an entry. Raises UnusableName, HandlerFailure."""
         return self._entry(relative, row).operation
 
     def listing(self, relative: bytes) -> dict[bytes, list[Replica]]:
@@ -127,43 +144,46 @@ class EntryIngestor:
         logical = logical_path(self.job.target, relative)
         meta = entry_meta(self.job, path, logical, row)
         operation = self.handler.operation(self.catalog.session, meta)
-        if operation not in ACTIONS:
-            raise UnavailableOperation(f"operation {operation.name} is not available in this version")
         return _Entry(path, logical, row, meta, operation)
 
-    def _act(self, entry: _Entry, situation: Situation) -> int:
-        action = ACTIONS[entry.operation][situation]
+    def _act(self, entry: _Entry, known: Known) -> Result:
+        action = ACTIONS[entry.operation][known.situation]
         if action.hook is Hook.NONE:
-            return self._send(action.request, entry)
+            return self._send(action.request, entry, known)
         extra = (entry.operation,) if entry.operation.sends_content else ()
         session = self.catalog.session
         self.handler.hook(f"pre_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        sent = self._send(action.request, entry)
+        done = self._send(action.request, entry, known)
         self.handler.hook(f"post_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        return sent
+        return done
 
-    def _send(self, request: Request, entry: _Entry) -> int:
+    def _send(self, request: Request, entry: _Entry, known: Known) -> Result:
         if request is Request.NOTHING:
-            return 0
+            return Result(Outcome.DONE, known.replica)
         try:
-            return self._request(request, entry)
+            return self._request(request, entry, known)
         except RequestError as error:
             if error.verdict is not Verdict.NO_COLLECTION:
                 raise
         # Someone removed the collection since we made it.
         self.retry.run(lambda: self.catalog.make_collections(entry.logical.rpartition("/")[0]))
-        return self._request(request, entry)
+        return self._request(request, entry, known)
 
-    def _request(self, request: Request, entry: _Entry) -> int:
-        resource = self.handler.to_resource(self.catalog.session, entry.meta) or self.default_resource
-        if not entry.operation.sends_content:
-            physical = self._physical_path(entry)
-            Registration(self.catalog, self.retry, entry.logical, physical, entry.row, resource).perform(request)
-            return 0
-        keeps_existing = entry.operation is Operation.PUT
-        upload = Upload(self.catalog, self.retry, entry.logical, entry.path, resource, keeps_existing)
-        upload.perform(request)
-        return upload.sent
+    def _request(self, request: Request, entry: _Entry, known: Known) -> Result:
+        catalog, retry = self.catalog, self.retry
+        resource = self.handler.to_resource(catalog.session, entry.meta) or self.default_resource
+        if entry.operation.sends_content:
+            keeps_existing = entry.operation is Operation.PUT
+            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size)
+            upload.perform(request)
+            return Result(Outcome.DONE, sent=upload.sent)
+        physical = self._physical_path(entry)
+        as_replica = entry.operation is Operation.REGISTER_AS_REPLICA_SYNC
+        registration = Registration(
+            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
+        )
+        registration.perform(request)
+        return Result(Outcome.DONE, registration.number)
 
     def path(self, relative: bytes) -> bytes:
         """The absolute path of an entry."""
@@ -171,6 +191,19 @@ class EntryIngestor:
 
     def _physical_path(self, entry: _Entry) -> str:
         return self.handler.target_path(self.catalog.session, entry.meta) or text(entry.path)
+
+
+def _compare_content(entry: _Entry, replicas: list[Replica]) -> Finding:
+    if entry.operation is Operation.PUT:
+        return Finding(adopted=any(replica.good for replica in replicas))
+    return Finding(adopted=any(put_as(replica, entry.row, entry.path) for replica in replicas))
+
+
+def _compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:
+    ours = next((replica for replica in replicas if replica.path == physical), None)
+    if ours is None:
+        return Finding(adopted=False, situation=Situation.ELSEWHERE)
+    return Finding(registered_as(ours, row, physical), Situation.FOUND, ours.number)
 
 
 def _nothing_to_send(entry: _Entry) -> str:

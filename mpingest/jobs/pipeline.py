@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.entry import EntryIngestor, Result
+from mpingest.ingest.entry import EntryIngestor, Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
@@ -199,16 +199,17 @@ class Pipeline:
         for index in chunk:
             relative = os.path.join(content.relative, content.entries.name(index))
             row = content.entries.rows[index]
-            result = self.ingestor.ingest(relative, row, Situation(int(content.situations[index])))
-            if result.outcome is Outcome.DONE and not content.settled[index]:
-                result = Result(Outcome.UNSETTLED, sent=result.sent)
+            _, situation, is_settled, replica, known_size = content.plan[index].tolist()
+            result = self.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+            if result.outcome is Outcome.DONE and not is_settled:
+                result = replace(result, outcome=Outcome.UNSETTLED)
             run.results[index] = result
         with self._changed:
             run.unfinished -= 1
             if run.unfinished:
                 return
         results = [result for result in run.results if result is not None]
-        self.recorder.entries(content.relative, content.entries, content.changes, results)
+        self.recorder.entries(content.relative, content.entries, content.plan["change"], results)
         with self._changed:
             self._slices.remove(run)
             self._events.append(Finished(run.unit))
