@@ -11,7 +11,7 @@ import os
 import secrets
 
 from mpingest.zone import vault
-from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, writable_collection
+from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, sees, writable_collection
 from mpingest.zone.catalog.collections import (
     Collection,
     add_collection,
@@ -35,17 +35,22 @@ from mpingest.zone.statuses import Status, ZoneError
 
 
 def make_collection(session: Session, path: str, *, recursive: bool) -> Collection:
-    """A new collection; ``recursive``: with its parents, and it may be there already."""
+    """A new collection; ``recursive``: with its parents, and it may be there already.
+
+    Who sees none of the parents climbs up beyond the zone, and is told that this is no path.
+    """
     db = session.zone.db
     existing = find_collection(db, path)
-    if existing and recursive:
+    if existing and recursive and sees(db, session.client, existing.coll_id):
         return existing
-    if existing:
+    if recursive and split_path(path)[0] == "/":
+        raise ZoneError(Status.SYS_INVALID_INPUT_PARAM)
+    if existing and not recursive:
         raise ZoneError(Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
     if replicas_at(db, path):
         raise ZoneError(Status.CAT_NAME_EXISTS_AS_DATAOBJ)
     parent_path, name = split_path(path)
-    if recursive and parent_path != "/":
+    if recursive:
         make_collection(session, parent_path, recursive=True)
     parent = writable_collection(db, session.client, parent_path)
     check_object_name(name)

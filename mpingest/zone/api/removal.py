@@ -66,7 +66,7 @@ def trim(session: Session, request: Request) -> Reply:
         if session.zone.writers.of(replicas[0].data_id):
             raise ZoneError(Status.HIERARCHY_ERROR)
         spare = len(replicas) - max(1, _COPIES_KEPT if kept is None else kept)
-        trimmed = _candidates(session, replicas, wanted)[: max(0, spare)]
+        trimmed = _candidates(session, replicas, wanted)[:spare] if spare > 0 else []
         for replica in trimmed:
             doomed += discard(session, replica, unregister=unregister)
     session.zone.sweep_doomed_files(doomed)
@@ -83,4 +83,6 @@ def _candidates(session: Session, replicas: list[Replica], wanted: ObjectInput) 
         for replica in replicas
         if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
     ]
+    if not chosen:
+        raise ZoneError(Status.SYS_REPLICA_DOES_NOT_EXIST)
     return sorted(chosen, key=lambda replica: replica.status)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpingest.zone.api.lookup import replicas_at, sees
+from mpingest.zone.api.lookup import replicas_at, sees, sees_object
 from mpingest.zone.api.namespace import move_collection_to, move_object_to
 from mpingest.zone.catalog.collections import find_collection
 from mpingest.zone.messages import CopyInput
@@ -25,7 +25,7 @@ def rename(session: Session, request: Request) -> Reply:
     with db.transaction():
         replicas = replicas_at(db, source) if operation != _COLLECTION else []
         collection = find_collection(db, source) if operation != _OBJECT else None
-        if replicas and sees(db, session.client, replicas[0].data_id):
+        if replicas and sees_object(db, session.client, replicas[0]):
             doomed = move_object_to(session, replicas, target)
         elif collection and sees(db, session.client, collection.coll_id):
             doomed = move_collection_to(session, collection, target)

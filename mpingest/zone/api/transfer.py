@@ -13,6 +13,7 @@ from mpingest.zone.api.lookup import (
     require_level,
     require_replicas,
     sees,
+    sees_object,
     writable_collection,
 )
 from mpingest.zone.catalog.avus import Avu, add_avu
@@ -165,9 +166,10 @@ def open_to_write(session: Session, path: str, keywords: Keywords, flags: int) -
 
 def _is_taken(session: Session, path: str, replicas: list[Replica]) -> bool:
     """Whether the client knows of something at a path."""
+    if replicas:
+        return sees_object(session.zone.db, session.client, replicas[0])
     collection = find_collection(session.zone.db, path)
-    object_id = collection.coll_id if collection else replicas[0].data_id if replicas else None
-    return object_id is not None and sees(session.zone.db, session.client, object_id)
+    return collection is not None and sees(session.zone.db, session.client, collection.coll_id)
 
 
 def _fill(session: Session, opened: OpenReplica, wanted: ObjectInput, content: bytes) -> None:
@@ -219,6 +221,8 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
     db, keywords = session.zone.db, wanted.keywords
     with db.transaction():
         replicas = replicas_at(db, path)
+        if replicas and not sees_object(db, session.client, replicas[0]):
+            writable_collection(db, session.client, split_path(path)[0])
         if replicas:
             require_level(db, session.client, replicas[0].data_id, Level.MODIFY_OBJECT)
             writer = session.zone.writers.of(replicas[0].data_id)
