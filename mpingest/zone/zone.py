@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpingest.errors import MpingestError
 from mpingest.zone.catalog.collections import add_collection, find_collection
 from mpingest.zone.catalog.database import Database
 from mpingest.zone.catalog.levels import Level
@@ -29,8 +31,14 @@ class Zone:
 
     @classmethod
     def open(cls, directory: Path, name: str) -> Zone:
-        """The zone in a directory, which is made where it is new; what a crash left behind is put right."""
-        db = Database(directory / "catalog.sqlite")
+        """The zone in a directory, made where it is new; what a crash left behind is put right.
+
+        Raises MpingestError where the catalog can't be used.
+        """
+        try:
+            db = Database(directory / "catalog.sqlite")
+        except sqlite3.Error as error:
+            raise MpingestError(f"can't use the catalog in {directory}: {error}") from None
         zone = cls(name, socket.gethostname(), db)
         if db.row("SELECT 1 FROM zones LIMIT 1") is None:
             with db.transaction():

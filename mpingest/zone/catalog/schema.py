@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mpingest.zone.catalog.levels import Level
 
+VERSION = 1
+"""Of these tables; a catalog of a newer one is refused."""
+
 FIRST_ID = 10000
 
 LEVELS = [(level.value, level.label) for level in Level]
