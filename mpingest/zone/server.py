@@ -66,7 +66,7 @@ def serve(settings: Settings) -> None:
 class _Server:
     def __init__(self, settings: Settings, directory: Path, listener: socket.socket, password: str | None) -> None:
         self._listener = listener
-        self._zone = Zone.open(directory, settings.zone)
+        self._zone = Zone.open(directory, settings.zone, settings.user)
         self._counts = Counts()
         self._faults = Faults()
         self._channels: dict[threading.Thread, socket.socket] = {}
@@ -90,7 +90,7 @@ class _Server:
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RD)
             thread.join(_GRACE)
-        self._zone.close()
+        self._zone.close(clean=not any(thread.is_alive() for thread in self._channels))
 
     def _serve(self, channel: socket.socket) -> None:
         self._counts.connected()

@@ -48,7 +48,7 @@ def vault_replicas(session: iRODSSession) -> list[Replica]:
     """All replicas of all objects whose file is in a vault."""
     rows = session.query(Collection.name).filter(Collection.name != "/")
     found = [replica for row in rows for replica in listing(session, row[Collection.name])]
-    return [replica for replica in found if "/vault" in replica.path]
+    return [replica for replica in found if "/vaults/" in replica.path]
 
 
 @pytest.mark.parametrize("delay", [0.3, 0.7, 1.1])
@@ -79,7 +79,7 @@ def assert_consistent(zone: EmbeddedZone, acknowledged: list[str]) -> None:
         assert {replica.status for replica in found} <= {STALE, GOOD}
         for replica in found:
             assert os.path.getsize(replica.path) == replica.size
-        on_disk = {str(path) for path in zone.directory.glob("vault*/**/*") if path.is_file()}
+        on_disk = {str(path) for path in zone.directory.glob("vaults/**/*") if path.is_file()}
         assert on_disk == {replica.path for replica in found}
         rows = session.query(Collection.name, DataObject.name).filter(Collection.name != "/")
         names = {f"{row[Collection.name]}/{row[DataObject.name]}" for row in rows}

@@ -16,7 +16,7 @@ from mpingest.zone.api.lookup import (
     require_replicas,
     writable_collection,
 )
-from mpingest.zone.api.transfer import make_empty, open_to_write
+from mpingest.zone.api.opening import open_to_write
 from mpingest.zone.catalog.collections import find_collection, touch_collection
 from mpingest.zone.catalog.database import now
 from mpingest.zone.catalog.levels import Level
@@ -182,7 +182,8 @@ def touch(session: Session, request: Request) -> Reply:
             return Reply(message=pack_json({}))
     if not options.get("no_create"):
         leaf_name = options.get("leaf_resource_name")
-        make_empty(session, path, {"resc_hier": str(leaf_name)} if leaf_name else {})
+        keywords = {"resc_hier": str(leaf_name)} if leaf_name else {}
+        finalize(session, open_to_write(session, path, keywords, os.O_RDWR | os.O_CREAT))
     return Reply(message=pack_json({}))
 
 

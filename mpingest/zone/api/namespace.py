@@ -2,7 +2,7 @@
 
 A file in a vault moves with its object: it gets a second name first, and loses the old one after the commit, so
 that there is a file under the path in the catalog whenever the server is killed. What moves something returns the
-old names.
+old names, for who calls it to remove then.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from mpingest.zone.catalog.collections import (
 from mpingest.zone.catalog.levels import Level
 from mpingest.zone.catalog.objects import (
     Replica,
-    doom_file,
     move_object,
     replicas_in,
     replicas_of,
@@ -108,7 +107,6 @@ def _move_files(session: Session, replicas: list[Replica], path: str) -> list[st
     movable = [replica for replica in replicas if replica.in_vault and os.path.isfile(replica.path)]
     for replica in movable:
         update_replica(db, replica, path=vault.link_file(replica.path, vault.vault_path(replica.vault, path)))
-        doom_file(db, replica.path)
     return [replica.path for replica in movable]
 
 

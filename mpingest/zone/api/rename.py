@@ -9,6 +9,7 @@ from mpingest.zone.messages import CopyInput
 from mpingest.zone.paths import check_path
 from mpingest.zone.session import Reply, Request, Session
 from mpingest.zone.statuses import Status, ZoneError
+from mpingest.zone.vault import remove_files
 
 _OBJECT, _COLLECTION = 11, 12
 
@@ -26,10 +27,10 @@ def rename(session: Session, request: Request) -> Reply:
         replicas = replicas_at(db, source) if operation != _COLLECTION else []
         collection = find_collection(db, source) if operation != _OBJECT else None
         if replicas and sees_object(db, session.client, replicas[0]):
-            doomed = move_object_to(session, replicas, target)
+            old_files = move_object_to(session, replicas, target)
         elif collection and sees(db, session.client, collection.coll_id):
-            doomed = move_collection_to(session, collection, target)
+            old_files = move_collection_to(session, collection, target)
         else:
             raise ZoneError(Status.CAT_NO_ROWS_FOUND)
-    session.zone.sweep_doomed_files(doomed)
+    remove_files(old_files)
     return Reply()
