@@ -20,7 +20,7 @@ from mpingest.zone.api.opening import open_to_write
 from mpingest.zone.catalog.collections import find_collection, touch_collection
 from mpingest.zone.catalog.database import now
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, ReplicaStatus, update_replica
+from mpingest.zone.catalog.objects import Replica, ReplicaStatus, stale_siblings, update_replica
 from mpingest.zone.hierarchy import known_resource, resource_named_by_hierarchy
 from mpingest.zone.messages import (
     Keywords,
