@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.register import Conflict
+from mpingest.ingest.statuses import RequestError, Verdict
 
 COMPATIBLE = {
     Operation.REGISTER_SYNC: {DeleteMode.DO_NOT_DELETE, DeleteMode.UNREGISTER},
@@ -42,7 +43,17 @@ class Deletion:
             return
         if not any(replica.good and replica.size == self.size for replica in replicas):
             raise Conflict("the object has changed in the catalog since it was put: it is kept")
-        self.catalog.unlink(self.logical, force=self.mode is DeleteMode.NO_TRASH)
+        self._unlink()
+
+    def _unlink(self) -> None:
+        force = self.mode is DeleteMode.NO_TRASH
+        try:
+            self.catalog.unlink(self.logical, force=force)
+        except RequestError as error:
+            if error.verdict is not Verdict.NO_COLLECTION:
+                raise
+            # Of two requests that need the same new collection in the trash, the server lets one lose.
+            self.catalog.unlink(self.logical, force=force)
 
     def _unregister(self, replicas: list[Replica]) -> None:
         ours = next((replica for replica in replicas if replica.path == self.physical), None)
