@@ -73,10 +73,11 @@ def _settle(session: Session, opened: OpenReplica, size: int, checksum: str, sta
     """Write down what the replica is now. Its siblings are old where it is good, else what they were."""
     db, replica = session.zone.db, opened.replica
     with db.transaction():
-        unlock_object(db, replica.data_id)
-        update_replica(db, replica, size=size, checksum=checksum, status=status, modified=now(), data_status="")
         if status == ReplicaStatus.GOOD:
             stale_siblings(db, replica)
+        else:
+            unlock_object(db, replica.data_id)
+        update_replica(db, replica, size=size, checksum=checksum, status=status, modified=now(), data_status="")
         session.zone.writers.end(replica.data_id)
 
 

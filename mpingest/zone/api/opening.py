@@ -126,21 +126,27 @@ def _create(session: Session, path: str, siblings: list[Replica], wanted: Object
     if data_type not in DATA_TYPES:
         raise ZoneError(Status.CAT_INVALID_DATA_TYPE)
     file_path, file = vault.create_file(vault.vault_path(resource.vault, path))
+    new = NewReplica(
+        name,
+        0,
+        resource.resc_id,
+        file_path,
+        status=ReplicaStatus.INTERMEDIATE,
+        type=data_type,
+        mode=str(wanted.create_mode),
+    )
     try:
-        new = NewReplica(name, 0, resource.resc_id, file_path, type=data_type, mode=str(wanted.create_mode))
         if siblings:
-            number = add_replica(db, siblings, session.client, new)
+            replica = add_replica(db, siblings, session.client, new)
+            lock_object(db, replica)
         else:
-            add_object(db, collection, session.client, new)
-            number = 0
+            replica = add_object(db, collection, session.client, new)
             touch_collection(db, collection.coll_id)
-        replica = next(replica for replica in replicas_at(db, path) if replica.number == number)
-        lock_object(db, replica)
     except BaseException:
         os.close(file)
         vault.remove_files([file_path])
         raise
-    writer = session.zone.writers.begin(replica.data_id, number)
+    writer = session.zone.writers.begin(replica.data_id, replica.number)
     return OpenReplica(path, replica, file, writer, _announced(wanted), wanted.keywords, created=True, changed=True)
 
 

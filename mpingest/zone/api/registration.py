@@ -64,17 +64,20 @@ def _register(session: Session, request: Request) -> Replica:
     _check_file_permission(session, keywords)
     db = session.zone.db
     resource = resource_to_register_on(db, keywords)
-    existing = replicas_at(db, path)
-    if existing and "regRepl" not in keywords:
-        being_written = session.zone.writers.of(existing[0].data_id) is not None
-        raise ZoneError(Status.HIERARCHY_ERROR if being_written else Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
     new = _replica_of_file(split_path(path)[1], resource, str(wanted.create_mode), keywords)
-    with db.transaction():
-        if "regRepl" in keywords:
-            _add_registered_replica(session, path, new)
-        else:
-            _add_registered_object(session, path, new)
-        return next(replica for replica in replicas_at(db, path) if replica.resc_id == new.resc_id)
+    add = _add_registered_replica if "regRepl" in keywords else _add_registered_object
+    try:
+        with db.transaction():
+            return add(session, path, new)
+    except ZoneError as error:
+        if error.status == Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME and _is_being_written(session, path):
+            raise ZoneError(Status.HIERARCHY_ERROR) from None
+        raise
+
+
+def _is_being_written(session: Session, path: str) -> bool:
+    replicas = replicas_at(session.zone.db, path)
+    return bool(replicas) and session.zone.writers.of(replicas[0].data_id) is not None
 
 
 def _check_file_permission(session: Session, keywords: Keywords) -> None:
@@ -107,7 +110,7 @@ def _announced_size(text: str) -> int:
     return 0
 
 
-def _add_registered_object(session: Session, path: str, new: NewReplica) -> None:
+def _add_registered_object(session: Session, path: str, new: NewReplica) -> Replica:
     db = session.zone.db
     parent, name = split_path(path)
     collection = writable_collection(db, session.client, parent)
@@ -115,10 +118,10 @@ def _add_registered_object(session: Session, path: str, new: NewReplica) -> None
     check_object_name(name)
     if new.type not in DATA_TYPES:
         raise ZoneError(Status.CAT_INVALID_DATA_TYPE)
-    add_object(db, collection, session.client, new)
+    return add_object(db, collection, session.client, new)
 
 
-def _add_registered_replica(session: Session, path: str, new: NewReplica) -> None:
+def _add_registered_replica(session: Session, path: str, new: NewReplica) -> Replica:
     """One more replica; the server takes it for the newest, so its siblings go stale."""
     db = session.zone.db
     siblings = require_replicas(db, session.client, path, Level.MODIFY_OBJECT)
@@ -126,8 +129,9 @@ def _add_registered_replica(session: Session, path: str, new: NewReplica) -> Non
         raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
     if any(sibling.resc_id == new.resc_id for sibling in siblings):
         raise ZoneError(Status.SYS_COPY_ALREADY_IN_RESC)
-    number = add_replica(db, siblings, session.client, new)
-    stale_siblings(db, next(replica for replica in replicas_at(db, path) if replica.number == number))
+    replica = add_replica(db, siblings, session.client, new)
+    stale_siblings(db, replica)
+    return replica
 
 
 class Column:
