@@ -12,7 +12,8 @@ demo: $(READY)
 	$(BIN)/mpingest demo
 
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest
+	$(BIN)/mpiexec -n 4 $(BIN)/python -m pytest --with-mpi -m mpi -q tests/farm
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench

@@ -1,10 +1,32 @@
-"""The command line: click commands, one module per group; no logic beyond arguments and printing."""
+"""The command line: click commands, one module per command or group; no logic beyond arguments and printing."""
 
 from __future__ import annotations
 
+import sys
+
+import click
+
+from mpingest.errors import ExitCode, MpingestError
+
 
 def main() -> None:
-    """Entry point of ``mpingest`` and ``python -m mpingest``."""
-    from mpingest.cli.root import cli
+    """Entry point of ``mpingest`` and ``python -m mpingest``.
 
-    cli()
+    Every rank of an MPI world comes by here: what all of them would say alike is said by one.
+    """
+    from mpingest.cli.root import cli
+    from mpingest.farm.world import is_first_rank
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        if is_first_rank():
+            error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(ExitCode.CANNOT_RUN)
+    except MpingestError as error:
+        if is_first_rank():
+            click.echo(f"mpingest: {error}", err=True)
+        sys.exit(error.exit_code)
+    sys.exit(code)

@@ -1,1 +1,13 @@
-"""Jobs: spec and directory, lock, life cycle of a run, summary."""
+"""Jobs: what is run, where its state lives, and how a run goes.
+
+``spec``       what a job is and how a run is to go
+``directory``  the job directory on disk and its lock
+``preflight``  what has to be right before anything is written
+``units``      directories and slices as units of the farm
+``pipeline``   a worker: scan, diff, collections, entries, in threads of its own
+``recorder``   where outcomes go: manifest segments, failures, tally
+``tally``      what is counted
+``log``        a rank's log
+``run``        the life cycle of a run in an MPI world
+``summary``    what a run reports in the end
+"""

@@ -1,4 +1,14 @@
-"""What was seen and what became of it: segments, checkpoint, merge, diff.
+"""What was seen and what became of it.
+
+states      Change, Outcome, DirectoryState
+block       consecutive rows in memory, and their order
+table       sorted tables in HDF5: the file format
+combine     joining pieces of several tables: the latest record wins
+segment     SegmentWriter: what one rank records in one run
+merge       checkpoint + segments -> next checkpoint, in bounded memory
+checkpoint  Checkpoint: reading one directory, a subtree, all
+diff        DirectoryDiff: a directory against its rows; what "changed" and "settled" mean
+verify      reading a whole table and checking it
 
 Imports ``scan`` for the entry batch; knows nothing of iRODS, MPI or the job directory's layout.
 """

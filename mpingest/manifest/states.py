@@ -1,4 +1,4 @@
-"""What happened to an entry since the last run (Change) and in this run (Outcome)."""
+"""What happened to an entry since the last run (Change) and in this run (Outcome); what is known of a directory."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ class Outcome(IntEnum):
     """No longer in the directory, still in the catalog."""
     REMOVED = 5
     """No longer anywhere: a merge drops the row."""
+
+
+class DirectoryState(IntEnum):
+    """What a run left of a directory; stored as uint8."""
+
+    UNKNOWN = 0
+    """Entries of it are recorded, the directory itself is not: nothing is said about its collection."""
+    COMPLETE = 1
+    """Its collection exists and its scan had no error."""
+    PARTIAL = 2
+    """Its collection exists, its scan did not see everything."""
+    FAILED = 3
+    """Its collection could not be made, or the directory not be listed."""

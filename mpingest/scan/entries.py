@@ -47,6 +47,13 @@ def stat_row(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
+def _bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Offsets, shape (n + 1,), of ``n`` names of the given sizes."""
+    offsets = np.zeros(len(sizes) + 1, np.uint32)
+    np.cumsum(sizes, out=offsets[1:])
+    return offsets
+
+
 @dataclass(frozen=True, slots=True)
 class EntryBatch:
     """``n`` entries of one directory.
@@ -63,8 +70,7 @@ class EntryBatch:
     @classmethod
     def build(cls, names: Sequence[bytes], rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> EntryBatch:
         """A batch from names and stat rows (see ``stat_row``), in the order given."""
-        offsets = np.zeros(len(names) + 1, np.uint32)
-        np.cumsum(np.fromiter(map(len, names), np.uint32, len(names)), out=offsets[1:])
+        offsets = _bounds(np.fromiter(map(len, names), np.uint32, len(names)))
         return cls(b"".join(names), offsets, np.array(rows, ENTRY_DTYPE).reshape(len(names)))
 
     def __len__(self) -> int:
@@ -82,11 +88,27 @@ class EntryBatch:
     def __iter__(self) -> Iterator[tuple[bytes, np.void]]:
         return zip(self.names(), self.rows, strict=True)
 
+    def slice(self, start: int, stop: int) -> EntryBatch:
+        """Entries ``start`` to ``stop``; the stat rows are a view."""
+        bounds = self.offsets[start : stop + 1]
+        return EntryBatch(self.blob[bounds[0] : bounds[-1]], bounds - bounds[0], self.rows[start:stop])
+
     def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EntryBatch:
         """The entries chosen by a boolean mask or by indices."""
-        names = self.names()
-        chosen = np.arange(len(self))[where].tolist()
-        return EntryBatch.build([names[i] for i in chosen], self.rows[where])
+        starts = self.offsets[:-1][where]
+        sizes = self.offsets[1:][where] - starts
+        offsets = _bounds(sizes)
+        source = np.repeat(starts.astype(np.intp) - offsets[:-1], sizes)
+        source += np.arange(len(source))
+        return EntryBatch(np.frombuffer(self.blob, np.uint8)[source].tobytes(), offsets, self.rows[where])
+
+    @classmethod
+    def concatenate(cls, batches: Sequence[EntryBatch]) -> EntryBatch:
+        """All entries of the batches, in order."""
+        sizes = b"".join([(batch.offsets[1:] - batch.offsets[:-1]).data for batch in batches])
+        rows = b"".join([batch.rows.data for batch in batches])  # np.concatenate would work out the dtype pair by pair
+        blob = b"".join([batch.blob for batch in batches])
+        return cls(blob, _bounds(np.frombuffer(sizes, np.uint32)), np.frombuffer(rows, ENTRY_DTYPE))
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""

@@ -20,7 +20,7 @@ from mpingest.zone.api.opening import open_to_write
 from mpingest.zone.catalog.collections import find_collection, touch_collection
 from mpingest.zone.catalog.database import now
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, ReplicaStatus, update_replica
+from mpingest.zone.catalog.objects import Replica, ReplicaStatus, stale_siblings, update_replica
 from mpingest.zone.hierarchy import known_resource, resource_named_by_hierarchy
 from mpingest.zone.messages import (
     Keywords,
@@ -55,6 +55,7 @@ _NUMBERS = {"dataSize", "replStatus"}
 _TIMES = {"dataModify", "dataCreate", "dataAccessTime", "dataExpiry"}
 _FOR_USERS = {"dataComments", "dataExpiry", "dataModify", "dataType"}
 _ALL = "all"
+_GOOD_AND_OTHERS_STALE = "allReplStatus"
 
 
 def modify(session: Session, request: Request) -> Reply:
@@ -75,7 +76,10 @@ def modify_info(session: Session, request: Request) -> Reply:
 
 def _modify(session: Session, wanted: ModifyInput) -> None:
     path = check_path(wanted.path, session.zone.name)
-    assignments = _assignments({key: value for key, value in wanted.columns.items() if key != _ALL})
+    columns = {key: value for key, value in wanted.columns.items() if key not in (_ALL, _GOOD_AND_OTHERS_STALE)}
+    assignments = _assignments(columns)
+    if _GOOD_AND_OTHERS_STALE in wanted.columns:
+        assignments["status"] = ReplicaStatus.GOOD
     db = session.zone.db
     with db.transaction():
         chosen = _chosen_replicas(session, path, wanted)
@@ -83,6 +87,8 @@ def _modify(session: Session, wanted: ModifyInput) -> None:
             raise ZoneError(Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
         for replica in chosen:
             update_replica(db, replica, **assignments)
+            if _GOOD_AND_OTHERS_STALE in wanted.columns:
+                stale_siblings(db, replica)
 
 
 def _chosen_replicas(session: Session, path: str, wanted: ModifyInput) -> list[Replica]:

@@ -1,0 +1,154 @@
+"""The coordinator: hands out the roots, brokers stealing, and knows when all is done.
+
+Why the end is exact. The coordinator counts a worker as idle from the worker's IDLE until it next has WORK sent there,
+by itself or through a GIVE. Three facts follow from the worker's rules and from MPI's order between two ranks:
+
+1. A worker receives WORK only on the coordinator's word, exactly one per word, and only after its IDLE. It says IDLE
+   again only after that WORK. So nothing is in flight to a worker that counts as idle, and it holds nothing.
+2. Hence a unit is always among the roots, or on a worker that does not count as idle, or in flight to such a worker.
+   If no root is left and all workers count as idle, no unit exists anywhere.
+3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight, but for
+   a STOP that FINISH cannot overtake.
+
+FINISH is sent exactly when (2) and (3) hold: never before, and nothing follows it. It is always reached: a GIVE is
+always answered, a thief always gets its WORK (if need be an empty one, whereupon it says IDLE again), units are
+finite, and no unit travels for ever (``worker`` says why).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.farm.messages import Finish, Give, Idle, Message, ProtocolError, Report, Send, Stop, Work, decode, encode
+from mpingest.farm.share import Share
+from mpingest.farm.units import Unit, UnitKind
+
+MAX_THIEVES = 16
+"""Thieves named in one GIVE: 10,000 ranks are fed from one in four rounds, and no victim serves many at once."""
+
+
+class Coordinator:
+    """State machine of the coordinator.
+
+    workers: ranks of the workers
+    roots:   units to start with
+
+    counters: int64, shape (ranks, k), what each worker last said of its progress; k is 0 until the first message
+    finished: whether FINISH is sent
+    stopping: whether STOP is sent
+    share:    roots created and dropped
+    """
+
+    def __init__(self, workers: range, roots: Sequence[Unit]) -> None:
+        self.counters = np.zeros((workers.stop, 0), np.int64)
+        self.finished = False
+        self.stopping = False
+        self.share = Share(units_created=len(roots))
+        self._workers = workers
+        self._roots = deque(roots)
+        self._idle: OrderedDict[int, None] = OrderedDict()  # the longest idle first
+        self._asked: set[int] = set()  # victims with an unanswered GIVE
+        # What can be stolen from whom; zero for the idle and the asked, so that an argmax finds the victim.
+        self._subtrees = np.zeros(workers.stop, np.int64)
+        self._slices = np.zeros(workers.stop, np.int64)
+        self._slice_weight = np.zeros(workers.stop, np.int64)
+
+    def receive(self, source: int, message: bytes) -> list[Send]:
+        """Handles one message. Raises ProtocolError where it cannot be right in this state."""
+        if self.finished:
+            raise ProtocolError(f"message from rank {source} after FINISH")
+        match decode(message):
+            case Idle(counters):
+                self._note_idle(source)
+            case Report(counters=counters) as report:
+                self._note_report(source, report)
+            case other:
+                raise ProtocolError(f"{type(other).__name__} from rank {source} sent to the coordinator")
+        self._note_counters(source, counters)
+        return self._hand_out() + self._match() + self._finish_if_done()
+
+    def stop(self) -> list[Send]:
+        """Has everything dropped that has not begun; FINISH follows once the running units are done."""
+        if self.stopping or self.finished:
+            return []
+        self.stopping = True
+        self.share.units_dropped += len(self._roots)
+        self._roots.clear()
+        return self._to_all(Stop())
+
+    def _note_idle(self, source: int) -> None:
+        if source in self._idle:
+            raise ProtocolError(f"rank {source} said IDLE twice")
+        self._idle[source] = None
+        self._set_backlog(source, 0, 0, 0)
+
+    def _note_report(self, source: int, report: Report) -> None:
+        if report.is_answer:
+            if source not in self._asked:
+                raise ProtocolError(f"rank {source} answered a GIVE that no one sent")
+            self._asked.remove(source)
+        if source not in self._asked:  # else the report crossed the GIVE and is stale
+            self._set_backlog(source, report.subtrees, report.slices, report.slice_weight)
+
+    def _note_counters(self, source: int, counters: npt.NDArray[np.int64]) -> None:
+        if not self.counters.size:
+            self.counters = np.zeros((self._workers.stop, len(counters)), np.int64)
+        self.counters[source] = counters
+
+    def _set_backlog(self, rank: int, subtrees: int, slices: int, slice_weight: int) -> None:
+        self._subtrees[rank] = subtrees
+        self._slices[rank] = slices
+        self._slice_weight[rank] = slice_weight if slices else 0
+
+    def _hand_out(self) -> list[Send]:
+        """The roots, to whoever is idle, an equal part of what is left to each (guided self-scheduling)."""
+        sends = []
+        while self._roots and self._idle:
+            part = -(-len(self._roots) // len(self._workers))
+            units = [self._roots.popleft() for _ in range(part)]
+            sends.append(Send(self._next_idle(), encode(Work(units))))
+        return sends
+
+    def _match(self) -> list[Send]:
+        """A GIVE for every idle worker that there is a victim for; the others wait for a REPORT that shows one."""
+        sends: list[Send] = []
+        if self.stopping:
+            return sends
+        while self._idle and (found := self._victim()):
+            victim, kind, stealable = found
+            thieves = [self._next_idle() for _ in range(min(MAX_THIEVES, stealable, len(self._idle)))]
+            self._asked.add(victim)
+            self._set_backlog(victim, 0, 0, 0)
+            sends.append(Send(victim, encode(Give(kind, thieves))))
+        return sends
+
+    def _victim(self) -> tuple[int, UnitKind, int] | None:
+        """The rank to steal from, what, and how many there are of it.
+
+        Slices only where no subtree is known: one collection fed by many ranks fights over one catalog row.
+        """
+        rank = int(self._subtrees.argmax())
+        if self._subtrees[rank]:
+            return rank, UnitKind.SUBTREE, int(self._subtrees[rank])
+        rank = int(self._slice_weight.argmax())
+        if self._slices[rank]:
+            return rank, UnitKind.SLICE, int(self._slices[rank])
+        return None
+
+    def _next_idle(self) -> int:
+        rank, _ = self._idle.popitem(last=False)
+        return rank
+
+    def _finish_if_done(self) -> list[Send]:
+        if self._roots or self._asked or len(self._idle) < len(self._workers):
+            return []
+        self.finished = True
+        return self._to_all(Finish())
+
+    def _to_all(self, message: Message) -> list[Send]:
+        data = encode(message)
+        return [Send(rank, data) for rank in self._workers]

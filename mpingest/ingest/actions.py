@@ -1,0 +1,109 @@
+"""Which steps an entry takes: one pure table from operation and situation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+from mpingest.handler.operations import Operation
+
+
+class Situation(IntEnum):
+    """What is known of an entry's data object before anything is sent; travels as uint8."""
+
+    ABSENT = 0
+    """Not in the catalog, as far as known."""
+    FOUND = 1
+    """In the catalog, but not as the file is, and not (or not surely) by our doing."""
+    ELSEWHERE = 2
+    """In the catalog, but without a replica of this file."""
+    CHANGED = 3
+    """Ours, and the file has changed since."""
+    METADATA = 4
+    """Ours; only the file's ctime has changed since."""
+
+
+class Request(Enum):
+    """What is asked of the zone."""
+
+    NOTHING = auto()
+    REGISTER = auto()
+    UPDATE = auto()
+    """Size and mtime of our replica, as its number is recorded."""
+    RECONCILE = auto()
+    """Look at the replicas, then register, or update the one with our physical path."""
+    REGISTER_REPLICA = auto()
+    """One more replica of an object that is there."""
+    PUT = auto()
+    OVERWRITE = auto()
+    APPEND = auto()
+    """Only what the file has more than the object."""
+
+
+class Hook(Enum):
+    """Which pair of handler methods is called around it; the value is the part after pre_ and post_."""
+
+    NONE = ""
+    CREATE = "data_obj_create"
+    MODIFY = "data_obj_modify"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A request with its hooks around it."""
+
+    request: Request
+    hook: Hook
+
+
+_LEAVE = Action(Request.NOTHING, Hook.NONE)
+_HOOKS_ONLY = Action(Request.NOTHING, Hook.MODIFY)
+_PUT = Action(Request.PUT, Hook.CREATE)
+_OVERWRITE = Action(Request.OVERWRITE, Hook.MODIFY)
+_RECONCILE = Action(Request.RECONCILE, Hook.MODIFY)
+
+ACTIONS: dict[Operation, dict[Situation, Action]] = {
+    Operation.REGISTER_SYNC: {
+        Situation.ABSENT: Action(Request.REGISTER, Hook.CREATE),
+        Situation.FOUND: _RECONCILE,
+        Situation.ELSEWHERE: _RECONCILE,
+        Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.REGISTER_AS_REPLICA_SYNC: {
+        Situation.ABSENT: Action(Request.REGISTER, Hook.CREATE),
+        Situation.FOUND: _RECONCILE,
+        Situation.ELSEWHERE: Action(Request.REGISTER_REPLICA, Hook.CREATE),
+        Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.PUT: {
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
+        Situation.CHANGED: _LEAVE,
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.PUT_SYNC: {
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
+        Situation.CHANGED: _OVERWRITE,
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.PUT_APPEND: {
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
+        Situation.CHANGED: Action(Request.APPEND, Hook.MODIFY),
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.NO_OP: {
+        Situation.ABSENT: Action(Request.NOTHING, Hook.CREATE),
+        Situation.FOUND: _HOOKS_ONLY,
+        Situation.ELSEWHERE: _HOOKS_ONLY,
+        Situation.CHANGED: _HOOKS_ONLY,
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+}
+"""What each operation does in each situation."""

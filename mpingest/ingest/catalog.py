@@ -1,0 +1,317 @@
+"""What mpingest asks of a zone: a thin request layer, one method a request.
+
+Numbers and messages: irods/apiNumber.h and rodsPackInstruct.h of the iRODS server.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from irods.exception import NetworkException, iRODSException
+
+from mpingest.ingest.content import Source
+from mpingest.ingest.statuses import (
+    ALREADY_HAS_ITEM,
+    COPY_LENGTH_ERROR,
+    NETWORK_FAILURE,
+    NO_ROWS_FOUND,
+    SUCCESS,
+    RequestError,
+)
+from mpingest.ingest.wire import Reply, escape, exchange, pairs, unescape
+
+DATA_OBJ_OPEN = 602
+DATA_OBJ_PUT = 606
+MOD_DATA_OBJ_META = 622
+PHY_PATH_REG = 630
+DATA_OBJ_CLOSE = 673
+DATA_OBJ_LSEEK = 674
+DATA_OBJ_WRITE = 676
+COLL_CREATE = 681
+GEN_QUERY = 702
+REGISTER_PHYSICAL_PATH = 20008
+CHANGING = frozenset(
+    {
+        DATA_OBJ_OPEN,
+        DATA_OBJ_PUT,
+        MOD_DATA_OBJ_META,
+        PHY_PATH_REG,
+        REGISTER_PHYSICAL_PATH,
+        DATA_OBJ_CLOSE,
+        COLL_CREATE,
+    }
+)
+"""Requests that change the catalog."""
+
+SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
+"""Bytes up to which content travels with the request that makes the object (iput's limit too)."""
+WRITE_SIZE = 8 * 1024 * 1024
+"""Bytes a write of a larger file carries."""
+
+_LISTING_ROWS = 500
+_DATA_NAME, _REPLICA_NUMBER, _DATA_SIZE, _DATA_PATH = 403, 404, 407, 410
+_REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME = 413, 415, 420, 501
+_LISTING_COLUMNS = (
+    _DATA_NAME,
+    _REPLICA_NUMBER,
+    _DATA_SIZE,
+    _DATA_PATH,
+    _REPLICA_STATUS,
+    _CHECKSUM,
+    _MODIFY_TIME,
+)
+_RESULT = re.compile(
+    r"<SqlResult_PI>\s*<attriInx>(\d+)</attriInx>\s*<reslen>\d+</reslen>(.*?)</SqlResult_PI>", re.DOTALL
+)
+_BINARY = re.compile(r"<buf>(.*?)</buf>", re.DOTALL)
+_VALUE = re.compile(r"<value>(.*?)</value>", re.DOTALL)
+_CONTINUE = re.compile(r"<continueInx>(-?\d+)</continueInx>")
+
+_O_WRONLY, _O_CREAT, _O_TRUNC = 0o1, 0o100, 0o1000
+_PUT_OPERATION = 1
+
+logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come back as exceptions and are reported
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica of a data object. size: bytes; mtime: seconds since the epoch; good: its status is 1."""
+
+    name: str
+    number: int
+    size: int
+    path: str
+    good: bool
+    checksum: str
+    mtime: int
+
+
+class Catalog:
+    """The requests of one session. Safe for several threads: each request has a connection of its own.
+
+    Every method raises RequestError.
+
+    requests: how many were sent; changes: those of them that change the catalog
+    """
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.requests = 0
+        self.changes = 0
+        self._counting = threading.Lock()
+
+    def collection_exists(self, path: str) -> bool:
+        """Whether there is such a collection."""
+        message = _query_message((_COLLECTION_NAME,), {_COLLECTION_NAME: path})
+        return self._request(GEN_QUERY, message, accept=(NO_ROWS_FOUND,)).status >= SUCCESS
+
+    def make_collection(self, path: str) -> bool:
+        """Create a collection whose parent exists; False if it was there already."""
+        reply = self._request(COLL_CREATE, _collection_message(path, {}), accept=(ALREADY_HAS_ITEM,))
+        return reply.status >= SUCCESS
+
+    def make_collections(self, path: str) -> None:
+        """Create a collection and whatever parents it lacks; nothing is wrong where it exists."""
+        self._request(COLL_CREATE, _collection_message(path, {"recursiveOpr": ""}))
+
+    def register(self, path: str, physical: str, size: int, mtime: int, resource: str | None) -> None:
+        """Register the file ``physical`` (as the server sees it) as a new data object."""
+        keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
+        self._request(PHY_PATH_REG, _object_message(path, keywords | _destination(resource)))
+
+    def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
+        """Register the file ``physical`` as one more replica of a data object; the replica's number."""
+        keywords = {"filePath": physical, "dataSize": str(size), "regRepl": "", "dataType": "generic"}
+        message = _object_message(path, keywords | _destination(resource))
+        answer = json.loads(_binary_content(self._request(REGISTER_PHYSICAL_PATH, message).message))
+        number = int(answer["data_repl_num"])
+        # Registering a replica leaves its mtime at that of the object.
+        self.update(path, number, size, mtime)
+        return number
+
+    def put(self, path: str, content: bytes, resource: str | None, *, overwrite: bool) -> None:
+        """Make or overwrite a data object with ``content`` (at most SINGLE_MESSAGE_LIMIT bytes)."""
+        keywords = {"dataIncluded": "", "dataType": "generic"} | _destination(resource)
+        if overwrite:
+            keywords["forceFlag"] = ""
+        message = _object_message(path, keywords, size=len(content), operation=_PUT_OPERATION)
+        self._request(DATA_OBJ_PUT, message, content)
+
+    def put_stream(self, path: str, source: Source, resource: str | None, *, overwrite: bool) -> int:
+        """Make or overwrite a data object with all that ``source`` has; the bytes sent."""
+        flags = _O_WRONLY | _O_CREAT | (_O_TRUNC if overwrite else 0)
+        return self._write(path, flags, source, 0, resource)
+
+    def append(self, path: str, source: Source, offset: int, resource: str | None) -> int:
+        """Write all that ``source`` still has from byte ``offset`` of a data object on; the bytes sent."""
+        return self._write(path, _O_WRONLY, source, offset, resource)
+
+    def _write(self, path: str, flags: int, source: Source, offset: int, resource: str | None) -> int:
+        keywords = {"dataType": "generic"} | _destination(resource)
+        message = _object_message(path, keywords, size=-1, flags=flags, operation=_PUT_OPERATION)
+        with _Lease(self.session) as lease:
+            descriptor = self._send(lease, DATA_OBJ_OPEN, message).status
+            lease.clean = False
+            sent = 0
+            if offset:
+                self._send(lease, DATA_OBJ_LSEEK, _opened_message(descriptor, 0, offset))
+            while chunk := source.read(WRITE_SIZE):
+                self._send(lease, DATA_OBJ_WRITE, _opened_message(descriptor, len(chunk)), chunk)
+                sent += len(chunk)
+            closed = self._send(lease, DATA_OBJ_CLOSE, _opened_message(descriptor, 0)).status
+            lease.clean = True
+        # A positive status of close is a size that the server did not expect: the replica is stale.
+        if closed != SUCCESS:
+            raise RequestError(COPY_LENGTH_ERROR, f"the server closed the object with {closed} bytes")
+        return sent
+
+    def update(self, path: str, replica: int, size: int, mtime: int) -> None:
+        """Set size and mtime of one replica whose file changed in place: it is the good one now, others are stale.
+
+        Its checksum is no longer known.
+        """
+        info = (
+            f"<DataObjInfo_PI><objPath>{escape(path)}</objPath><rescName></rescName><rescHier></rescHier>"
+            "<dataType></dataType><dataSize>0</dataSize><chksum></chksum><version></version><filePath></filePath>"
+            f"<dataOwnerName></dataOwnerName><dataOwnerZone></dataOwnerZone><replNum>{replica}</replNum>"
+            "<replStatus>0</replStatus><statusString></statusString><dataId>0</dataId><collId>0</collId>"
+            "<dataMapId>0</dataMapId><flags>0</flags><dataComments></dataComments><dataMode></dataMode>"
+            "<dataExpiry></dataExpiry><dataCreate></dataCreate><dataModify></dataModify><dataAccess></dataAccess>"
+            "<dataAccessInx>0</dataAccessInx><writeFlag>0</writeFlag><destRescName></destRescName>"
+            "<backupRescName></backupRescName><subPath></subPath><specColl>0</specColl><regUid>0</regUid>"
+            f"<otherFlags>0</otherFlags>{pairs({})}<in_pdmo></in_pdmo><next>0</next><rescId>0</rescId>"
+            "<dataAccessTime></dataAccessTime></DataObjInfo_PI>"
+        )
+        changes = pairs({"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""})
+        self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{changes}</ModDataObjMeta_PI>")
+
+    def listing(self, collection: str) -> Iterator[Replica]:
+        """Every replica of every data object directly in ``collection``."""
+        return self._replicas({_COLLECTION_NAME: collection})
+
+    def replicas(self, path: str) -> list[Replica]:
+        """The replicas of one data object; empty if there is none."""
+        collection, _, name = path.rpartition("/")
+        return list(self._replicas({_COLLECTION_NAME: collection, _DATA_NAME: name}))
+
+    def _replicas(self, conditions: dict[int, str]) -> Iterator[Replica]:
+        with _Lease(self.session) as lease:
+            continuation = 0
+            while True:
+                message = _query_message(_LISTING_COLUMNS, conditions, continuation)
+                reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
+                if reply.status < SUCCESS:
+                    return
+                text = reply.message.decode(errors="surrogateescape")
+                columns = {int(column): _VALUE.findall(values) for column, values in _RESULT.findall(text)}
+                for row in zip(*(columns[column] for column in _LISTING_COLUMNS), strict=True):
+                    name, number, size, path, status, checksum, mtime = map(unescape, row)
+                    yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
+                following = _CONTINUE.search(text)
+                continuation = int(following[1]) if following else 0
+                if continuation <= 0:
+                    return
+
+    def _request(self, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
+        with _Lease(self.session) as lease:
+            return self._send(lease, api, message, stream, accept)
+
+    def _send(self, lease: _Lease, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
+        with self._counting:
+            self.requests += 1
+            self.changes += api in CHANGING
+        try:
+            reply = exchange(lease.connection, api, message, stream)
+        except OSError as error:
+            lease.clean = False
+            raise RequestError(NETWORK_FAILURE, str(error)) from error
+        if reply.status < SUCCESS and reply.status not in accept:
+            raise RequestError(reply.status, reply.error_text)
+        return reply
+
+
+class _Lease:
+    """A connection of the session's pool for one exchange. One that is not ``clean`` in the end is closed:
+
+    it broke, or the server still holds an open object for it.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self.clean = True
+        try:
+            self.connection = session.pool.get_connection()
+        except (NetworkException, OSError) as error:
+            raise RequestError(NETWORK_FAILURE, str(error)) from error
+        except iRODSException as error:
+            raise RequestError(error.code, "login refused") from error
+        except KeyError as error:  # the client knows no exception class for some of the server's codes
+            raise RequestError(int(error.args[0]), "login refused") from error
+        # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
+        self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> _Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.release(destroy=not self.clean)
+        if not self.clean:
+            with suppress(NetworkException, OSError):
+                self.connection.disconnect()
+
+
+def _object_message(path: str, keywords: dict[str, str], *, size: int = 0, flags: int = 0, operation: int = 0) -> str:
+    return (
+        f"<DataObjInp_PI><objPath>{escape(path)}</objPath><createMode>420</createMode><openFlags>{flags}</openFlags>"
+        f"<offset>0</offset><dataSize>{size}</dataSize><numThreads>0</numThreads><oprType>{operation}</oprType>"
+        f"{pairs(keywords)}</DataObjInp_PI>"
+    )
+
+
+def _collection_message(path: str, keywords: dict[str, str]) -> str:
+    return (
+        f"<CollInpNew_PI><collName>{escape(path)}</collName><flags>0</flags><oprType>0</oprType>"
+        f"{pairs(keywords)}</CollInpNew_PI>"
+    )
+
+
+def _opened_message(descriptor: int, length: int, offset: int = 0) -> str:
+    return (
+        f"<OpenedDataObjInp_PI><l1descInx>{descriptor}</l1descInx><len>{length}</len><whence>0</whence>"
+        f"<oprType>0</oprType><offset>{offset}</offset><bytesWritten>0</bytesWritten>{pairs({})}</OpenedDataObjInp_PI>"
+    )
+
+
+def _query_message(columns: Sequence[int], conditions: dict[int, str], continuation: int = 0) -> str:
+    selected = "".join(f"<inx>{column}</inx>" for column in columns) + "<ivalue>1</ivalue>" * len(columns)
+    conditioned = "".join(f"<inx>{column}</inx>" for column in conditions)
+    values = "".join(f"<svalue>{escape(_equals(value))}</svalue>" for value in conditions.values())
+    return (
+        f"<GenQueryInp_PI><maxRows>{_LISTING_ROWS}</maxRows><continueInx>{continuation}</continueInx>"
+        f"<partialStartIndex>0</partialStartIndex><options>0</options>{pairs({})}"
+        f"<InxIvalPair_PI><iiLen>{len(columns)}</iiLen>{selected}</InxIvalPair_PI>"
+        f"<InxValPair_PI><isLen>{len(conditions)}</isLen>{conditioned}{values}</InxValPair_PI></GenQueryInp_PI>"
+    )
+
+
+def _binary_content(message: bytes) -> bytes:
+    """What a BinBytesBuf_PI holds."""
+    match = _BINARY.search(message.decode())
+    return base64.b64decode(match[1]).rstrip(b"\0") if match else b""
+
+
+def _equals(value: str) -> str:
+    # The server takes what stands between the first quote and the last: quotes inside are fine.
+    return f"= '{value}'"
+
+
+def _destination(resource: str | None) -> dict[str, str]:
+    return {"destRescName": resource} if resource else {}

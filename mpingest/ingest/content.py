@@ -1,0 +1,50 @@
+"""The bytes of a file that is put, opened so that nothing but a regular file can ever be read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+
+class SourceError(Exception):
+    """The file could not be read; the message says why."""
+
+
+class Source:
+    """A regular file open for reading, whose failures are SourceError so that nobody takes them for the network's.
+
+    size: bytes when it was opened.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self.size = size
+
+    def seek(self, offset: int) -> None:
+        """Go to a byte."""
+        self._file.seek(offset)
+
+    def read(self, size: int) -> bytes:
+        """``size`` bytes, fewer only at the end of the file."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise SourceError(f"cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def open_source(path: bytes) -> Iterator[Source]:
+    """Open ``path``, a link followed. Raises SourceError where it isn't a regular file or can't be opened."""
+    try:
+        # O_NONBLOCK: a pipe put in the file's place since the scan must not block the rank.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise SourceError(f"cannot be opened: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError("is no longer a regular file")
+        yield Source(file, status.st_size)

@@ -1,0 +1,97 @@
+"""Putting the content of a file into a vault."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpingest.ingest.actions import Request
+from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
+from mpingest.ingest.content import Source, SourceError, open_source
+from mpingest.ingest.register import NANOSECONDS
+from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.statuses import RequestError, Verdict
+
+_SHA2_PREFIX = "sha2:"
+_READ_SIZE = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Upload:
+    """The data object ``logical`` with the content of the file ``path``.
+
+    keeps_existing: a good object that turns out to be there already is left alone
+    known_size:     bytes that the object had when it was last written, as recorded
+    sent:           bytes that went
+    """
+
+    catalog: Catalog
+    retry: RetryPolicy
+    logical: str
+    path: bytes
+    resource: str | None
+    keeps_existing: bool
+    known_size: int
+    sent: int = 0
+
+    def perform(self, request: Request) -> None:
+        """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, ZoneGone, Interrupted."""
+        if request is Request.APPEND:
+            self.retry.run(self._append)
+            return
+        try:
+            self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE))
+        except RequestError as error:
+            if error.verdict is not Verdict.ALREADY:
+                raise
+            self.retry.run(self._settle)
+
+    def _settle(self) -> None:
+        """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""
+        if not self.keeps_existing or not any(replica.good for replica in self.catalog.replicas(self.logical)):
+            self._transfer(overwrite=True)
+
+    def _append(self) -> None:
+        """Sends the tail, where file and object are what they were but for it; else the whole file."""
+        with open_source(self.path) as source:
+            grown = source.size > self.known_size
+            replicas = self.catalog.replicas(self.logical) if grown else []
+            if any(replica.good and replica.size == self.known_size for replica in replicas):
+                source.seek(self.known_size)
+                self.sent = self.catalog.append(self.logical, source, self.known_size, self.resource)
+                return
+        self._transfer(overwrite=True)
+
+    def _transfer(self, *, overwrite: bool) -> None:
+        with open_source(self.path) as source:
+            if source.size <= SINGLE_MESSAGE_LIMIT:
+                content = source.read(SINGLE_MESSAGE_LIMIT)
+                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite)
+                self.sent = len(content)
+            else:
+                self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
+
+
+def put_as(replica: Replica, row: np.void, path: bytes) -> bool:
+    """Whether a replica holds this very file's content, told by size and either mtime or checksum."""
+    if not replica.good or replica.size != int(row["size"]):
+        return False
+    if replica.mtime == int(row["mtime_ns"]) // NANOSECONDS:
+        return True
+    if not replica.checksum.startswith(_SHA2_PREFIX):
+        return False
+    try:
+        with open_source(path) as source:
+            return replica.checksum == _sha2(source)
+    except SourceError:
+        return False
+
+
+def _sha2(source: Source) -> str:
+    digest = hashlib.sha256()
+    while chunk := source.read(_READ_SIZE):
+        digest.update(chunk)
+    return _SHA2_PREFIX + base64.b64encode(digest.digest()).decode()

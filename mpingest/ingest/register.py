@@ -1,0 +1,96 @@
+"""Registering a file in place: whatever the catalog says first, in the end its replica is right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mpingest.ingest.actions import Request
+from mpingest.ingest.catalog import Catalog, Replica
+from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.statuses import RequestError, Verdict
+
+NANOSECONDS = 1_000_000_000
+
+
+class Conflict(Exception):
+    """Something else has the name already, or a replica of it the place."""
+
+
+@dataclass(slots=True)
+class Registration:
+    """The data object ``logical`` over the file ``physical`` (as the server sees it). row: its lstat.
+
+    as_replica: an object that is there already gets one more replica. number: of our replica, as far as known.
+    """
+
+    catalog: Catalog
+    retry: RetryPolicy
+    logical: str
+    physical: str
+    row: np.void
+    resource: str | None
+    as_replica: bool
+    number: int
+
+    def perform(self, request: Request) -> None:
+        """REGISTER, UPDATE, RECONCILE or REGISTER_REPLICA. Raises RequestError, Conflict, ZoneGone, Interrupted."""
+        steps = {
+            Request.REGISTER: self._register,
+            Request.UPDATE: self._update,
+            Request.REGISTER_REPLICA: self._register_replica,
+        }
+        step = steps.get(request, self._reconcile)
+        try:
+            self.retry.run(step)
+        except RequestError as error:
+            if step == self._reconcile or error.verdict not in (Verdict.ALREADY, Verdict.ABSENT):
+                raise
+            self.retry.run(self._reconcile)
+
+    def _register(self) -> None:
+        self.number = 0
+        self.catalog.register(self.logical, self.physical, *_size_and_mtime(self.row), self.resource)
+
+    def _register_replica(self) -> None:
+        if self.resource is None:
+            raise Conflict("an object of that name is there already, and no resource is named for one more replica")
+        try:
+            self.number = self.catalog.register_replica(
+                self.logical, self.physical, *_size_and_mtime(self.row), self.resource
+            )
+        except RequestError as error:
+            # Asked for again after a reply that got lost, the replica is ours: a look at it tells.
+            if error.verdict is Verdict.ALREADY and self._ours(self.catalog.replicas(self.logical)) is None:
+                raise Conflict(f"resource {self.resource} has another replica of the object already") from error
+            raise
+
+    def _update(self) -> None:
+        self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row))
+
+    def _reconcile(self) -> None:
+        replicas = self.catalog.replicas(self.logical)
+        ours = self._ours(replicas)
+        if ours is not None:
+            self.number = ours.number
+            if not registered_as(ours, self.row, self.physical):
+                self._update()
+        elif not replicas:
+            self._register()
+        elif self.as_replica:
+            self._register_replica()
+        else:
+            raise Conflict(f"an object of that name is there already, with the file {replicas[0].path!r}")
+
+    def _ours(self, replicas: list[Replica]) -> Replica | None:
+        return next((replica for replica in replicas if replica.path == self.physical), None)
+
+
+def registered_as(replica: Replica, row: np.void, physical: str) -> bool:
+    """Whether a replica is this very file, registered, with today's size and mtime."""
+    return replica.good and replica.path == physical and (replica.size, replica.mtime) == _size_and_mtime(row)
+
+
+def _size_and_mtime(row: np.void) -> tuple[int, int]:
+    return int(row["size"]), int(row["mtime_ns"]) // NANOSECONDS

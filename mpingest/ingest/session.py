@@ -1,0 +1,67 @@
+"""The iRODS session of a rank: found, opened and logged in, or one line that says why not."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from irods.exception import NetworkException, iRODSException
+from irods.session import NonAnonymousLoginWithoutPassword, iRODSSession
+
+from mpingest.errors import MpingestError
+from mpingest.ingest.statuses import status_name
+
+REPLY_SECONDS = 600
+"""How long a server may take for one reply (think of a checksum at close) before the connection counts as broken."""
+
+_LOGIN_PROBLEMS = {
+    -826000: "wrong password: run iinit",
+    -827000: "no such user in the zone",
+    -840000: "the password has expired: run iinit",
+}
+
+
+def environment_file() -> str:
+    """The iRODS environment file: IRODS_ENVIRONMENT_FILE, or the one of the home directory."""
+    return os.environ.get("IRODS_ENVIRONMENT_FILE") or os.path.expanduser("~/.irods/irods_environment.json")
+
+
+def open_session() -> Any:
+    """An iRODSSession with one connection logged in. Raises MpingestError: one line that says what is wrong."""
+    path = environment_file()
+    session = _configure(path)
+    where = f"zone {session.zone} at {session.host}:{session.port}"
+    try:
+        session.pool.get_connection().release()
+    except (NetworkException, OSError) as error:
+        raise MpingestError(f"{where} does not answer: is the server up, is {path} right?") from error
+    except iRODSException as error:
+        raise _refused(where, session.username, error.code) from error
+    except KeyError as error:  # the client knows no exception class for some of the server's codes
+        raise _refused(where, session.username, int(error.args[0])) from error
+    return session
+
+
+def _configure(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as file:
+            environment = json.load(file)
+    except FileNotFoundError as error:
+        raise MpingestError(f"no iRODS environment at {path}: run iinit, or set IRODS_ENVIRONMENT_FILE") from error
+    except (OSError, ValueError) as error:
+        raise MpingestError(f"iRODS environment {path}: {error}") from error
+    missing = {"irods_host", "irods_port", "irods_user_name", "irods_zone_name"} - set(environment)
+    if missing:
+        raise MpingestError(f"iRODS environment {path}: lacks {', '.join(sorted(missing))}")
+    try:
+        return iRODSSession(irods_env_file=path, application_name="mpingest", connection_timeout=REPLY_SECONDS)
+    except NonAnonymousLoginWithoutPassword as error:
+        raise MpingestError(f"no password for {environment['irods_user_name']}: run iinit") from error
+    except OSError as error:
+        raise MpingestError(f"iRODS password file: {error}") from error
+
+
+def _refused(where: str, user: str, code: int) -> MpingestError:
+    problem = _LOGIN_PROBLEMS.get(code, f"{status_name(code)} ({code})")
+    return MpingestError(f"{where} refuses user {user}: {problem}")

@@ -1,0 +1,100 @@
+"""One request and its reply over a connection that python-irodsclient made and logged in.
+
+The framing is that of the XML protocol (irodsProt 1): four bytes of header length, an XML header, then message,
+error and byte stream in that order. Statuses stay numbers: the client's exceptions know only some of them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+_HEADER = (
+    "<MsgHeader_PI><type>RODS_API_REQ</type><msgLen>{}</msgLen><errorLen>0</errorLen>"
+    "<bsLen>{}</bsLen><intInfo>{}</intInfo></MsgHeader_PI>"
+)
+_REPLY_HEADER = re.compile(
+    rb"<MsgHeader_PI>\s*<type>RODS_API_REPLY</type>\s*<msgLen>(\d+)</msgLen>\s*<errorLen>(\d+)</errorLen>\s*"
+    rb"<bsLen>(\d+)</bsLen>\s*<intInfo>(-?\d+)</intInfo>\s*</MsgHeader_PI>"
+)
+_ERROR_TEXT = re.compile(rb"<msg>(.*?)</msg>", re.DOTALL)
+_MAX_HEADER = 1088
+_RECEIVE_SIZE = 65536
+
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
+_ESCAPED = re.compile("[&<>\"']")
+_ENTITIES = re.compile("&(amp|lt|gt|quot|apos);")
+_CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+
+
+class ProtocolError(OSError):
+    """The peer sent what isn't a reply; the connection is unusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """status: >= 0 success, < 0 an iRODS error number; message: XML; error_text: what the server says of the error."""
+
+    status: int
+    message: bytes
+    error_text: str
+
+
+def escape(text: str) -> str:
+    """Text for an element of a message."""
+    return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], text)
+
+
+def unescape(text: str) -> str:
+    """The inverse of ``escape``."""
+    return _ENTITIES.sub(lambda match: _CHARACTERS[match[1]], text)
+
+
+def pairs(keywords: dict[str, str]) -> str:
+    """A KeyValPair_PI."""
+    keys = "".join(f"<keyWord>{key}</keyWord>" for key in keywords)
+    values = "".join(f"<svalue>{escape(value)}</svalue>" for value in keywords.values())
+    return f"<KeyValPair_PI><ssLen>{len(keywords)}</ssLen>{keys}{values}</KeyValPair_PI>"
+
+
+def exchange(connection: Any, api: int, message: str, stream: bytes | memoryview = b"") -> Reply:
+    """Send one request and read its reply.
+
+    Raises OSError where the connection breaks, UnicodeEncodeError where ``message`` can't be sent as UTF-8.
+    """
+    body = message.encode()
+    header = _HEADER.format(len(body), len(stream), api).encode()
+    channel: socket.socket = connection.socket
+    channel.sendall(len(header).to_bytes(4, "big") + header + body)
+    if stream:
+        channel.sendall(stream)
+    return _receive(channel)
+
+
+def _receive(channel: socket.socket) -> Reply:
+    received = bytearray()
+    _fill(channel, received, 4)
+    header_end = 4 + int.from_bytes(received[:4], "big")
+    if header_end > 4 + _MAX_HEADER:
+        raise ProtocolError(f"reply with a header of {header_end - 4} bytes")
+    _fill(channel, received, header_end)
+    match = _REPLY_HEADER.match(received, 4)
+    if match is None:
+        raise ProtocolError(f"not an API reply: {bytes(received[4:header_end])!r}")
+    message_size, error_size, stream_size, status = map(int, match.groups())
+    _fill(channel, received, header_end + message_size + error_size + stream_size)
+    message_end = header_end + message_size
+    said = _ERROR_TEXT.search(received, message_end, message_end + error_size) if error_size else None
+    text = unescape(said[1].decode(errors="replace")) if said else ""
+    return Reply(status, bytes(received[header_end:message_end]), text)
+
+
+def _fill(channel: socket.socket, received: bytearray, size: int) -> None:
+    while len(received) < size:
+        # A server answers one request at a time, so nothing beyond this reply can come.
+        data = channel.recv(max(_RECEIVE_SIZE, size - len(received)))
+        if not data:
+            raise ProtocolError("the server closed the connection")
+        received += data

@@ -1,0 +1,249 @@
+"""The job directory: where everything that outlives a run is kept, and the lock that keeps runs apart.
+
+<job>/job.json  checkpoint.h5  lock
+<job>/runs/0001/  manifest/  log/  failures/  progress.json  summary.json  failures.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mpingest.errors import MpingestError
+from mpingest.jobs.spec import JobSpec
+
+HEARTBEAT_SECONDS = 10.0
+"""How often a run touches its lock."""
+STALE_SECONDS = 60.0
+"""A lock not touched for so long was left by a run that died."""
+_BATCH_ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+
+
+def default_jobs_directory() -> str:
+    """Where jobs live if nobody says otherwise."""
+    return os.path.expanduser("~/.mpingest/jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """What one run leaves."""
+
+    path: str
+    number: int
+
+    @property
+    def manifest(self) -> str:
+        """Sealed segments, until they are merged."""
+        return os.path.join(self.path, "manifest")
+
+    @property
+    def log(self) -> str:
+        """A log a rank."""
+        return os.path.join(self.path, "log")
+
+    @property
+    def rank_failures(self) -> str:
+        """A file of failures a rank, until they are joined."""
+        return os.path.join(self.path, "failures")
+
+    def file(self, name: str) -> str:
+        """A file of the run."""
+        return os.path.join(self.path, name)
+
+
+@dataclass(frozen=True, slots=True)
+class JobDirectory:
+    """The directory ``path`` of one job."""
+
+    path: str
+
+    @classmethod
+    def of(cls, jobs_directory: str, spec: JobSpec) -> JobDirectory:
+        """The directory of a job, made (mode 0700) where it is new.
+
+        Raises MpingestError where it can't be made or another job has the name.
+        """
+        directory = cls(os.path.join(jobs_directory, spec.name))
+        try:
+            os.makedirs(directory.path, mode=0o700, exist_ok=True)
+            os.makedirs(os.path.join(directory.path, "runs"), mode=0o700, exist_ok=True)
+            directory._keep_spec(spec)
+        except OSError as error:
+            raise MpingestError(f"job directory {directory.path}: {error.strerror}") from error
+        return directory
+
+    @property
+    def checkpoint(self) -> str:
+        """The merged state of all runs."""
+        return os.path.join(self.path, "checkpoint.h5")
+
+    def runs(self) -> list[RunDirectory]:
+        """All runs, oldest first."""
+        base = os.path.join(self.path, "runs")
+        numbers = sorted(int(name) for name in os.listdir(base) if name.isdecimal())
+        return [RunDirectory(os.path.join(base, f"{number:04d}"), number) for number in numbers]
+
+    def segments(self) -> list[str]:
+        """Sealed segments that no merge has taken in yet, of all runs."""
+        return [
+            os.path.join(run.manifest, name)
+            for run in self.runs()
+            if os.path.isdir(run.manifest)
+            for name in sorted(os.listdir(run.manifest))
+            if name.endswith(".h5")
+        ]
+
+    def new_run(self) -> RunDirectory:
+        """The next run's directory, made."""
+        runs = self.runs()
+        number = runs[-1].number + 1 if runs else 1
+        run = RunDirectory(os.path.join(self.path, "runs", f"{number:04d}"), number)
+        for path in (run.path, run.manifest, run.log, run.rank_failures):
+            os.mkdir(path, mode=0o700)
+        return run
+
+    @contextmanager
+    def locked(self) -> Iterator[Lock]:
+        """Hold the job's lock. Raises MpingestError, saying who holds it, where another run does."""
+        lock = Lock(os.path.join(self.path, "lock"))
+        lock.acquire()
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    def _keep_spec(self, spec: JobSpec) -> None:
+        path = os.path.join(self.path, "job.json")
+        if not os.path.exists(path):
+            write_json(path, spec.to_json())
+            return
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            kept = json.load(file)
+        if kept != spec.to_json():
+            raise MpingestError(
+                f"job {spec.name!r} is that of {kept.get('root')!r} and {kept.get('target')}: choose another --job-name"
+            )
+
+
+class Lock:
+    """A file that says who runs the job now, touched by a thread as long as it is held.
+
+    Its age is told by the file system's own clock, so that hosts may disagree about the time.
+
+    note: what was done about a lock that a dead run left
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.note = ""
+        self._released = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
+
+    def acquire(self) -> None:
+        """Make the file. Raises MpingestError where a live run holds it."""
+        try:
+            self._create()
+        except FileExistsError:
+            self._take_over()
+        self._heart.start()
+
+    def release(self) -> None:
+        """Remove the file."""
+        self._released.set()
+        self._heart.join()
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _beat(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(self.path)
+
+    def _create(self) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(_holder(), file)
+
+    def _take_over(self) -> None:
+        holder = self._read()
+        who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+        if holder.get("batch_job"):
+            who += f", batch job {holder['batch_job']}"
+        if not self._is_dead(holder):
+            raise MpingestError(f"the job is being run by {who}: wait for it, or stop it first")
+        self.note = f"took over the lock of a run that died: {who}"
+        # Renaming first lets only one of several newcomers win.
+        aside = f"{self.path}.{os.getpid()}"
+        with suppress(FileNotFoundError):
+            os.rename(self.path, aside)
+            os.unlink(aside)
+        try:
+            self._create()
+        except FileExistsError:
+            raise MpingestError("the job has just been started by another run") from None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                holder = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return holder if isinstance(holder, dict) else {}
+
+    def _is_dead(self, holder: dict[str, Any]) -> bool:
+        if holder.get("host") == socket.gethostname():
+            return _start_of(holder.get("pid")) != holder.get("started")
+        try:
+            return self._now() - os.stat(self.path).st_mtime > STALE_SECONDS
+        except FileNotFoundError:
+            return True
+
+    def _now(self) -> float:
+        with tempfile.NamedTemporaryFile(dir=os.path.dirname(self.path), prefix="clock.") as file:
+            return os.fstat(file.fileno()).st_mtime
+
+
+def write_json(path: str, content: Any, *, durable: bool = True) -> None:
+    """Replace a JSON file by rename, so that readers never see half of one."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _holder() -> dict[str, Any]:
+    batch_job = next((os.environ[name] for name in _BATCH_ID_VARIABLES if name in os.environ), None)
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": _start_of(pid),
+        "batch_job": batch_job,
+        "since": since,
+    }
+
+
+def _start_of(pid: object) -> int | None:
+    """When a process of this host started, in clock ticks since boot; None where there is none, or only a zombie.
+
+    Source: proc_pid_stat(5), fields 3 and 22.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else int(fields[18])

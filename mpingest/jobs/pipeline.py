@@ -1,0 +1,216 @@
+"""A worker's work: scan a directory, diff it, make its collection, ingest its entries.
+
+The farm's main thread begins units and collects events; threads of the pipeline do everything else. Each thread has
+at most one request under way, so a rank has as many connections as threads. A scan is a generator that pauses after
+each slice: once ``SLICES_AHEAD`` wait, threads ingest instead of scanning on. That bounds the memory of a directory of
+any size, and what waits can be stolen meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.farm.executor import Finished, Spawned
+from mpingest.farm.units import Unit, UnitKind
+from mpingest.ingest.actions import Situation
+from mpingest.ingest.entry import EntryIngestor, Known, Result
+from mpingest.ingest.retry import Interrupted
+from mpingest.jobs import tally
+from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.units import Slice, Subtree
+from mpingest.jobs.visit import Visitor
+from mpingest.manifest.states import Outcome
+
+SLICES_AHEAD = 8
+"""Slices that may wait for a rank before its scans pause."""
+SEAL_CHECK_SECONDS = 5.0
+"""How often an idle thread looks whether rows have waited long enough to be sealed."""
+CHUNK = 16
+"""Entries that a thread takes of a slice at a time."""
+
+
+@dataclass
+class _SliceRun:
+    """A slice under way: threads take chunks of it, the last one to finish records it."""
+
+    unit: Unit
+    slice: Slice
+    results: list[Result | None]
+    chunks: deque[range]
+    unfinished: int
+
+    @classmethod
+    def of(cls, unit: Unit) -> _SliceRun:
+        content = Slice.from_unit(unit)
+        count = len(content.entries)
+        chunks = deque(range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+        return cls(unit, content, [None] * count, chunks, len(chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """A directory under way; ``steps`` gives the units found slice by slice."""
+
+    unit: Unit
+    steps: Iterator[list[Unit]]
+
+
+@dataclass
+class Pipeline:
+    """The farm's executor of one rank (see ``mpingest.farm.executor.Executor``).
+
+    Use as a context manager: leaving it ends the threads.
+    """
+
+    visitor: Visitor
+    ingestor: EntryIngestor
+    recorder: Recorder
+    sessions: int
+    ending: threading.Event
+    """Set when the run ends, whatever is still waiting."""
+    _events: deque[Spawned | Finished] = field(default_factory=deque)
+    _slices: deque[_SliceRun] = field(default_factory=deque)
+    _scans: deque[_Scan] = field(default_factory=deque)
+    _scanning: int = 0
+    _slices_waiting: int = 0
+    _error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self._changed = threading.Condition()
+        self._news = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"session-{number}", daemon=True)
+            for number in range(self.sessions)
+        ]
+
+    def __enter__(self) -> Pipeline:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self.ending.set()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    # What the farm asks, from the main thread.
+
+    def room_for(self, kind: UnitKind) -> bool:
+        """One slice under way keeps all threads busy; one more keeps them so at its end."""
+        with self._changed:
+            if kind is UnitKind.SLICE:
+                return len(self._slices) < 2
+            return self._scanning < self.sessions
+
+    def begin(self, unit: Unit) -> None:
+        """Have the threads do the unit."""
+        with self._changed:
+            if unit.kind is UnitKind.SLICE:
+                self._slices.append(_SliceRun.of(unit))
+            else:
+                self._scanning += 1
+                self._scans.append(_Scan(unit, self.visitor.visit(Subtree.from_unit(unit))))
+            self._changed.notify_all()
+
+    def events(self) -> Iterable[Spawned | Finished]:
+        """What happened since the last call. Raises what was raised in a thread."""
+        with self._changed:
+            if self._error is not None:
+                raise self._error
+            self._news.clear()
+            events = list(self._events)
+            self._events.clear()
+        return events
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until there is an event, at most that long."""
+        self._news.wait(seconds)
+
+    def counters(self) -> npt.NDArray[np.int64]:
+        """The tally, shape (tally.SIZE,)."""
+        counts = self.recorder.counts
+        counts[tally.REQUESTS] = self.ingestor.catalog.requests
+        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.changes
+        return counts
+
+    def throttle(self, waiting_slices: int) -> None:
+        """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
+        with self._changed:
+            eased = waiting_slices < self._slices_waiting
+            self._slices_waiting = waiting_slices
+            if eased:
+                self._changed.notify_all()
+
+    # The threads.
+
+    def _work(self) -> None:
+        try:
+            while (task := self._next_task()) is not None:
+                task()
+                self.recorder.seal_if_due()
+        except Interrupted:
+            return
+        except BaseException as error:
+            with self._changed:
+                self._error = self._error or error
+                self.ending.set()
+                self._changed.notify_all()
+            self._news.set()
+
+    def _next_task(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self.ending.is_set():
+                # Scans first: what they find is all that idle ranks can steal.
+                if self._scans and self._slices_waiting < SLICES_AHEAD:
+                    scan = self._scans.popleft()
+                    return lambda: self._scan_on(scan)
+                if (run := next((run for run in self._slices if run.chunks), None)) is not None:
+                    chunk = run.chunks.popleft()
+                    return lambda: self._ingest(run, chunk)
+                if not self._changed.wait(timeout=SEAL_CHECK_SECONDS):
+                    return self.recorder.seal_if_due
+            return None
+
+    def _scan_on(self, scan: _Scan) -> None:
+        units = next(scan.steps, None)
+        with self._changed:
+            if units is None:
+                self._scanning -= 1
+                self._events.append(Finished(scan.unit))
+            else:
+                # Counted at once, for the farm will say only later how many wait.
+                self._slices_waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
+                self._events.append(Spawned(units))
+                self._scans.append(scan)
+                self._changed.notify()
+        self._news.set()
+
+    def _ingest(self, run: _SliceRun, chunk: range) -> None:
+        content = run.slice
+        for index in chunk:
+            relative = os.path.join(content.relative, content.entries.name(index))
+            row = content.entries.rows[index]
+            _, situation, is_settled, replica, known_size = content.plan[index].tolist()
+            result = self.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+            if result.outcome is Outcome.DONE and not is_settled:
+                result = replace(result, outcome=Outcome.UNSETTLED)
+            run.results[index] = result
+        with self._changed:
+            run.unfinished -= 1
+            if run.unfinished:
+                return
+        results = [result for result in run.results if result is not None]
+        self.recorder.entries(content.relative, content.entries, content.plan["change"], results)
+        with self._changed:
+            self._slices.remove(run)
+            self._events.append(Finished(run.unit))
+        self._news.set()

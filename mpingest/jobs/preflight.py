@@ -1,0 +1,73 @@
+"""What has to be right before anything is written, found out on one rank."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from irods.exception import ResourceDoesNotExist
+from irods.models import Collection, CollectionAccess, Group, User
+
+from mpingest.errors import MpingestError
+
+_MODIFY_OBJECT = 1120
+"""Number of the permission that creating objects in a collection takes (tokens of access_type)."""
+
+
+def checked_root(root: str, *, allow_empty: bool) -> bytes:
+    """The absolute root. Raises MpingestError where it can't be scanned, or is empty and that isn't meant."""
+    path = os.path.realpath(os.fsencode(root))
+    try:
+        with os.scandir(path) as entries:
+            empty = next(entries, None) is None
+    except FileNotFoundError as error:
+        raise MpingestError(f"root {root}: no such directory") from error
+    except NotADirectoryError as error:
+        raise MpingestError(f"root {root}: is not a directory") from error
+    except OSError as error:
+        raise MpingestError(f"root {root}: cannot be read: {error.strerror}") from error
+    if empty and not allow_empty:
+        raise MpingestError(f"root {root}: is empty; is it mounted? If it is meant to be empty, give --allow-empty")
+    return path
+
+
+def checked_target(target: str, zone: str) -> str:
+    """The target collection, normalised. Raises MpingestError where it can't be one of the zone."""
+    if not target.startswith("/"):
+        raise MpingestError(f"target {target}: must be an absolute path such as /{zone}/home/…")
+    parts = [part for part in target.split("/") if part]
+    if {".", ".."} & set(parts):
+        raise MpingestError(f"target {target}: must not contain . or ..")
+    if len(parts) < 2:
+        raise MpingestError(f"target {target}: must be a collection below /{zone}")
+    if parts[0] != zone:
+        raise MpingestError(f"target {target}: is in zone {parts[0]}, but the session is one of zone {zone}")
+    return "/" + "/".join(parts)
+
+
+def writable_part(session: Any, target: str) -> str:
+    """The target if it exists, else its nearest parent that does. Raises MpingestError where the user can't write."""
+    if session.data_objects.exists(target):
+        raise MpingestError(f"target {target}: is a data object, not a collection")
+    existing = target
+    while not session.collections.exists(existing):
+        existing = existing.rpartition("/")[0]
+        if existing.count("/") < 2:
+            raise MpingestError(f"target {target}: nothing of it exists or may be seen by {session.username}")
+    user = (User.name == session.username, User.zone == session.zone)
+    identities = {row[Group.id] for row in session.query(Group.id).filter(*user)}
+    granted = session.query(CollectionAccess.type, CollectionAccess.user_id).filter(Collection.name == existing)
+    levels = [row[CollectionAccess.type] for row in granted if row[CollectionAccess.user_id] in identities]
+    if max(levels, default=0) < _MODIFY_OBJECT:
+        raise MpingestError(f"target {target}: user {session.username} may not write to {existing}")
+    return existing
+
+
+def check_resource(session: Any, name: str | None) -> None:
+    """Raises MpingestError where the zone has no such resource."""
+    if name is None:
+        return
+    try:
+        session.resources.get(name)
+    except ResourceDoesNotExist as error:
+        raise MpingestError(f"resource {name}: zone {session.zone} has no such resource") from error

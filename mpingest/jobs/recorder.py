@@ -1,0 +1,111 @@
+"""Where outcomes go: manifest segments, the failures file and the tally of one rank."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.ingest.entry import Result
+from mpingest.ingest.statuses import status_name
+from mpingest.jobs import tally
+from mpingest.manifest.segment import SegmentWriter
+from mpingest.manifest.states import Change, DirectoryState, Outcome
+from mpingest.scan.entries import EntryBatch
+
+
+@dataclass
+class Recorder:
+    """Safe for several threads. counts: see ``tally``."""
+
+    segments: SegmentWriter
+    failures: TextIO
+    counts: tally.Counts = field(default_factory=tally.new_counts)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def seen(self, batch: EntryBatch, changes: npt.NDArray[np.uint8]) -> None:
+        """Count entries that a scan has seen, and how they compare. changes: shape (n,)."""
+        with self._lock:
+            tally.count_entries(self.counts, batch.rows["size"], changes)
+
+    def entries(
+        self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8], results: list[Result]
+    ) -> None:
+        """Record what became of entries of one directory. changes: shape (n,), results: length n."""
+        outcomes = np.fromiter((result.outcome for result in results), np.uint8, len(results))
+        codes = np.fromiter((result.code for result in results), np.int32, len(results))
+        with self._lock:
+            tally.count_outcomes(self.counts, outcomes)
+            self.counts[tally.SENT] += sum(result.sent for result in results)
+            for index in np.flatnonzero(outcomes == Outcome.FAILED).tolist():
+                self._write_failure(os.path.join(directory, batch.name(index)), results[index])
+            self.segments.record(directory, batch, changes, outcomes, codes)
+
+    def directory(self, relative: bytes, state: DirectoryState) -> None:
+        """Record what is known of a directory whose scan is over."""
+        with self._lock:
+            self.segments.record_directory(relative, state)
+
+    def directory_entry(self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0) -> None:
+        """Record a directory as an entry of its parent; it doesn't count as an entry."""
+        parent, _, name = relative.rpartition(b"/")
+        batch = EntryBatch.build([name], row.reshape(1))
+        columns = (np.array([value], dtype) for value, dtype in ((change, "u1"), (outcome, "u1"), (code, "<i4")))
+        with self._lock:
+            self.segments.record(parent, batch, *columns)
+
+    def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None:
+        """Record entries that are no longer there. outcomes: what they had come to before, shape (n,).
+
+        What is in the catalog is gone; what never got there is simply removed; what was gone stays so.
+        """
+        known = outcomes != Outcome.GONE
+        batch, outcomes = batch.select(known), outcomes[known]
+        never_there = (outcomes == Outcome.FAILED) | (outcomes == Outcome.SKIPPED)
+        became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
+        changes = np.full(len(batch), Change.DELETED, np.uint8)
+        files = ~batch.is_directory()
+        with self._lock:
+            tally.count_changes(self.counts, changes[files])
+            tally.count_outcomes(self.counts, became[files])
+            self.segments.record(directory, batch, changes, became, np.zeros(len(batch), np.int32))
+
+    def unreadable(self, relative: bytes, error: OSError) -> None:
+        """Note that an entry could not be stat'ed, or the reading of a directory broke off."""
+        with self._lock:
+            tally.count_outcomes(self.counts, np.array([Outcome.FAILED], np.uint8))
+            self._write_failure(relative or b".", Result(Outcome.FAILED, reason=f"cannot be read: {error.strerror}"))
+
+    def directory_failure(self, relative: bytes, result: Result) -> None:
+        """Note that a directory could not be scanned, or its collection not be made."""
+        with self._lock:
+            self.counts[tally.DIRECTORIES_FAILED] += 1
+            self._write_failure(relative or b".", result)
+
+    def add(self, counter: int, amount: int = 1) -> None:
+        """Count something else."""
+        with self._lock:
+            self.counts[counter] += amount
+
+    def seal_if_due(self) -> None:
+        """Make rows durable that have waited long enough."""
+        with self._lock:
+            self.segments.maybe_seal()
+
+    def close(self) -> None:
+        """Make everything durable."""
+        with self._lock:
+            self.segments.seal()
+            self.failures.close()
+
+    def _write_failure(self, path: bytes, result: Result) -> None:
+        line: dict[str, object] = {"path": os.fsdecode(path), "reason": result.reason}
+        if result.code:
+            line |= {"code": result.code, "error": status_name(result.code)}
+        self.failures.write(json.dumps(line) + "\n")
+        self.failures.flush()

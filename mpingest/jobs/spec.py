@@ -1,0 +1,61 @@
+"""What a job is (kept in job.json) and how one run of it is to go (given with each start)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+from mpingest.errors import MpingestError
+from mpingest.handler.operations import Operation
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """A named pair of root directory (absolute, bytes) and target collection."""
+
+    name: str
+    root: bytes
+    target: str
+
+    @classmethod
+    def named(cls, name: str | None, root: bytes, target: str) -> JobSpec:
+        """A job of that name; without one, of a name that root and target always give. Raises MpingestError."""
+        if name is None:
+            digest = hashlib.sha256(root + b"\0" + target.encode()).digest()
+            suffix = base64.b32encode(digest).decode().lower()[:8]
+            base = re.sub(r"[^A-Za-z0-9]+", "-", os.fsdecode(os.path.basename(root))).strip("-")[:40]
+            name = f"{base or 'root'}-{suffix}"
+        if not _NAME.fullmatch(name):
+            raise MpingestError(f"job name {name!r}: use up to 64 letters, digits, dots, dashes and underscores")
+        return cls(name, root, target)
+
+    def to_json(self) -> dict[str, str]:
+        """As kept in job.json; the root's bytes are text with surrogates."""
+        return {"name": self.name, "root": os.fsdecode(self.root), "target": self.target}
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is to go.
+
+    operation, resource: for entries whose handler doesn't say.  handler: path of the script.
+    sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
+    zone_timeout: seconds to wait for a zone that doesn't answer.
+    ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
+    allow_empty: an empty root is meant.
+    """
+
+    operation: Operation
+    resource: str | None = None
+    handler: str | None = None
+    sessions: int = 2
+    slice_size: int = 1000
+    zone_timeout: float = 900.0
+    ignore_cache: bool = False
+    initial_ingest: bool = False
+    allow_empty: bool = False

@@ -1,0 +1,114 @@
+"""What a run reports in the end: as JSON for programs, as a table for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.errors import ExitCode
+from mpingest.jobs import tally
+from mpingest.jobs.spec import JobSpec
+from mpingest.manifest.states import Change, Outcome
+
+_CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
+_OUTCOMES = (Outcome.DONE, Outcome.UNSETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run. seconds: wall time.
+
+    counts: ``tally`` of each rank, shape (ranks, SIZE); shares: of the farm's units, ``SHARE_DTYPE``, shape (ranks,)
+    """
+
+    spec: JobSpec
+    run: int
+    seconds: float
+    counts: tally.Counts
+    shares: npt.NDArray[np.void]
+    failures: str
+    """Path of the file that names them."""
+    notes: list[str]
+    """What the user should know besides."""
+
+    @property
+    def total(self) -> tally.Counts:
+        """The whole world's tally."""
+        return self.counts.sum(axis=0)  # type: ignore[no-any-return]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """SOME_FAILED where any entry or directory failed."""
+        failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
+        return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+
+    def to_json(self) -> dict[str, Any]:
+        """For summary.json."""
+        return {
+            "job": self.spec.to_json(),
+            "run": self.run,
+            "seconds": round(self.seconds, 3),
+            "exit_code": int(self.exit_code),
+            "total": tally.as_mapping(self.total),
+            "ranks": [
+                tally.as_mapping(row) | dict(zip(share.dtype.names, share.tolist(), strict=True))
+                for row, share in zip(self.counts, self.shares, strict=True)
+            ],
+            "notes": self.notes,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        total = self.total
+        yield f"job {self.spec.name}, run {self.run}: {self.seconds:.1f} s"
+        entries, size = int(total[tally.ENTRIES]), human_bytes(int(total[tally.BYTES]))
+        yield f"  scanned      {entries:,} files ({size}) in {int(total[tally.DIRECTORIES]):,} directories"
+        yield "  compared     " + _list((tally.of_change(total, change), change.name.lower()) for change in _CHANGED)
+        yield "  outcome      " + _list((tally.of_outcome(total, outcome), _PLAIN[outcome]) for outcome in _OUTCOMES)
+        if made := int(total[tally.COLLECTIONS]):
+            yield f"  collections  {made:,} made"
+        rate = tally.of_outcome(total, Outcome.DONE) / self.seconds
+        requests, changing = int(total[tally.REQUESTS]), int(total[tally.CATALOG_CHANGES])
+        sent = human_bytes(int(total[tally.SENT]))
+        yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
+        if failed := int(total[tally.DIRECTORIES_FAILED]):
+            yield f"  directories  {failed:,} failed: nothing below them was looked at"
+        if self.exit_code is ExitCode.SOME_FAILED:
+            yield from (f"  failed       {line}" for line in first_failures(self.failures))
+            yield f"  failed       all of them: {self.failures}"
+        yield from (f"  note         {note}" for note in self.notes)
+
+
+_PLAIN = {
+    Outcome.DONE: "done",
+    Outcome.UNSETTLED: "done but still changing",
+    Outcome.SKIPPED: "skipped",
+    Outcome.FAILED: "failed",
+    Outcome.GONE: "gone",
+}
+
+
+def first_failures(path: str, count: int = 5) -> list[str]:
+    """The first lines of a failures file, as name and reason."""
+    with open(path, encoding="utf-8") as file:
+        failures = [json.loads(line) for line in islice(file, count)]
+    return [f"{failure['path']!r}: {failure['reason']}" for failure in failures]
+
+
+def human_bytes(count: float) -> str:
+    """Bytes with a decimal unit."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} PB"
+
+
+def _list(counted: Iterator[tuple[int, str]]) -> str:
+    return ", ".join(f"{count:,} {what}" for count, what in counted if count) or "nothing"

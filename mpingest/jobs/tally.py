@@ -1,0 +1,69 @@
+"""What is counted while a run goes on: one int64 vector a rank, so that ranks are summed by adding arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.manifest.states import Change, Outcome
+
+DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT, REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED = range(8)
+"""Directories scanned; other entries seen and their bytes; collections made; bytes of content sent; requests;
+
+those of them that change the catalog; directories whose collection or scan failed.
+"""
+_CHANGES = 8
+_OUTCOMES = _CHANGES + len(Change)
+SIZE = _OUTCOMES + len(Outcome)
+
+Counts = npt.NDArray[np.int64]
+
+
+def new_counts() -> Counts:
+    """All zero, shape (SIZE,)."""
+    return np.zeros(SIZE, np.int64)
+
+
+def count_entries(counts: Counts, sizes: npt.NDArray[np.int64], changes: npt.NDArray[np.uint8]) -> None:
+    """Entries seen by a scan. sizes: bytes, shape (n,); changes: ``Change``, shape (n,)."""
+    counts[ENTRIES] += len(sizes)
+    counts[BYTES] += sizes.sum()
+    count_changes(counts, changes)
+
+
+def count_changes(counts: Counts, changes: npt.NDArray[np.uint8]) -> None:
+    """How entries compare with the checkpoint. changes: ``Change``, shape (n,)."""
+    counts[_CHANGES:_OUTCOMES] += np.bincount(changes, minlength=len(Change))
+
+
+def count_outcomes(counts: Counts, outcomes: npt.NDArray[np.uint8]) -> None:
+    """What became of entries. outcomes: ``Outcome``, shape (n,)."""
+    counts[_OUTCOMES:] += np.bincount(outcomes, minlength=len(Outcome))
+
+
+def of_change(counts: Counts, change: Change) -> int:
+    """Entries with that change."""
+    return int(counts[_CHANGES + change])
+
+
+def of_outcome(counts: Counts, outcome: Outcome) -> int:
+    """Entries with that outcome."""
+    return int(counts[_OUTCOMES + outcome])
+
+
+def as_mapping(counts: Counts) -> dict[str, int]:
+    """By name, for files that people and programs read."""
+    plain = {
+        "directories": DIRECTORIES,
+        "entries": ENTRIES,
+        "bytes": BYTES,
+        "collections_made": COLLECTIONS,
+        "bytes_sent": SENT,
+        "requests": REQUESTS,
+        "catalog_changes": CATALOG_CHANGES,
+        "directories_failed": DIRECTORIES_FAILED,
+    }
+    named = {name: int(counts[index]) for name, index in plain.items()}
+    named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}
+    named |= {f"outcome_{outcome.name.lower()}": of_outcome(counts, outcome) for outcome in Outcome}
+    return named

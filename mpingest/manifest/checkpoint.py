@@ -1,0 +1,123 @@
+"""The checkpoint: the merged, sorted state of a job, read one directory at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.manifest.block import Block, directory_key, directory_path
+from mpingest.manifest.states import DirectoryState, Outcome
+from mpingest.manifest.table import TableReader
+from mpingest.scan.entries import EntryBatch
+
+CACHED_BLOCKS = 16
+"""Some 1 MB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRows:
+    """What is known of one directory.
+
+    path:    relative to the root, which is b""
+    state:   as the last run left it
+    entries: names, ascending, and ``lstat`` before the transfer, length n
+    results: ``RESULT_DTYPE``, shape (n,): outcome, change, code
+    """
+
+    path: bytes
+    state: DirectoryState
+    entries: EntryBatch
+    results: npt.NDArray[np.void]
+
+    @property
+    def outcome(self) -> npt.NDArray[np.uint8]:
+        """What became of each entry, shape (n,)."""
+        return self.results["outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Totals of a table."""
+
+    entries: int
+    directories: int
+    outcomes: dict[Outcome, int]
+
+
+class Checkpoint:
+    """A checkpoint (or a segment) opened for reading; a context manager.
+
+    Holds the first directory of each block of 8,192 rows and a few decoded blocks: memory does not grow with what is
+    read. Raises DamagedTable, also while reading, MpingestError for a newer format, OSError.
+    """
+
+    def __init__(self, table: TableReader) -> None:
+        self._table = table
+        self._block = lru_cache(CACHED_BLOCKS)(self._decode)
+        self.attributes = table.attributes
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Opens the checkpoint at ``path``."""
+        return cls(TableReader(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._block.cache_clear()
+        self._table.close()
+
+    def summary(self) -> Summary:
+        """Totals, read from the index alone."""
+        counts = self._table.blocks["outcomes"].sum(axis=0, dtype=np.int64).tolist()
+        return Summary(self._table.entries, self._table.directories, dict(zip(Outcome, counts, strict=True)))
+
+    def directory(self, path: bytes) -> DirectoryRows | None:
+        """All that is known of one directory, None if nothing."""
+        key = directory_key(path)
+        pieces = list(self._pieces(key, key + b"\0"))
+        if len(pieces) <= 1:
+            return pieces[0] if pieces else None
+        entries = EntryBatch.concatenate([piece.entries for piece in pieces])
+        return DirectoryRows(path, pieces[0].state, entries, np.concatenate([piece.results for piece in pieces]))
+
+    def subtree(self, path: bytes) -> Iterator[DirectoryRows]:
+        """The directories at and below ``path``, in order.
+
+        A directory that does not fit into a block comes as several consecutive pieces.
+        """
+        key = directory_key(path)
+        return self._pieces(key, key + b"\1" if key else None)
+
+    def __iter__(self) -> Iterator[DirectoryRows]:
+        """All directories, in pieces as ``subtree`` gives them."""
+        return self.subtree(b"")
+
+    def _pieces(self, first: bytes, stop: bytes | None) -> Iterator[DirectoryRows]:
+        """The directories with ``first <= key < stop``."""
+        for index in self._table.blocks_between(first, stop):
+            block, bounds = self._block(index)
+            begin = bisect_left(block.keys, first)
+            end = len(block.keys) if stop is None else bisect_left(block.keys, stop)
+            for i in range(begin, end):
+                yield DirectoryRows(
+                    directory_path(block.keys[i]),
+                    DirectoryState(block.directories["state"][i]),
+                    block.entries.slice(bounds[i], bounds[i + 1]),
+                    block.results[bounds[i] : bounds[i + 1]],
+                )
+
+    def _decode(self, index: int) -> tuple[Block, list[int]]:
+        block = self._table.block(index)
+        return block, block.bounds().tolist()

@@ -1,0 +1,195 @@
+"""Comparing a directory with its checkpoint rows by array operations."""
+
+from __future__ import annotations
+
+import operator
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.manifest.block import RESULT_DTYPE
+from mpingest.manifest.checkpoint import DirectoryRows
+from mpingest.manifest.states import Change, Outcome
+from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+
+_TYPE = np.uint32(0o170000)
+_SECOND = 1_000_000_000
+TICK_NS = 50_000_000
+"""Two changes within 50 ms may carry the same timestamp."""
+COARSE_TICK_NS = 3 * _SECOND
+"""The same where timestamps carry no fraction of a second."""
+_NO_ENTRIES = EntryBatch.build([], [])
+
+HUGE = 1 << 16
+"""Rows of a directory from which on memory counts for more than time."""
+
+
+def compare(
+    known: npt.NDArray[np.void], outcome: npt.NDArray[np.uint8], found: npt.NDArray[np.void]
+) -> npt.NDArray[np.uint8]:
+    """What became of entries since the run that recorded them: the one rule of "changed".
+
+    known:   ``ENTRY_DTYPE``, shape (n,), as recorded
+    outcome: Outcome, shape (n,), as recorded
+    found:   ``ENTRY_DTYPE``, shape (n,), as they are now
+    returns: Change, shape (n,): RETRY after a failure, NEW if it had been gone, MODIFIED if unsettled or of another
+             type, size, mtime or inode, METADATA if only ctime, mode or owner differ, else UNCHANGED
+
+    Size, times and inode of a directory follow its entries, which are compared on their own: of a directory only
+    type, mode and owner count.
+    """
+    if known.tobytes() == found.tobytes() and not outcome[outcome > Outcome.SKIPPED].size:
+        return np.zeros(len(found), np.uint8)
+
+    differs = {name: known[name] != found[name] for name in ENTRY_DTYPE.names or ()}
+    type_differs = (known["mode"] ^ found["mode"]) & _TYPE != 0
+    is_file = ~_is_directory(found)
+    signature = differs["size"] | differs["mtime_ns"] | differs["inode"] | (outcome == Outcome.UNSETTLED)
+    content = type_differs | is_file & signature
+    metadata = differs["mode"] | differs["uid"] | differs["gid"] | is_file & differs["ctime_ns"]
+    change = np.select(
+        [outcome == Outcome.FAILED, outcome == Outcome.GONE, content, metadata],
+        [Change.RETRY, Change.NEW, Change.MODIFIED, Change.METADATA],
+        Change.UNCHANGED,
+    )
+    return change.astype(np.uint8)
+
+
+def settled(rows: npt.NDArray[np.void], now_ns: int) -> npt.NDArray[np.bool_]:
+    """Whether a later change of an entry is sure to show in its timestamps, shape (n,).
+
+    rows:   ``ENTRY_DTYPE``, shape (n,)
+    now_ns: when they were stat'ed, nanoseconds since the epoch
+
+    A change within the tick of the recorded one is invisible (racy timestamps, as in git and borg): an entry is
+    unsettled if its mtime lies within a tick of ``now_ns``, or its ctime does or is later. A directory is always
+    settled, since ``compare`` looks at none of its times.
+    """
+    mtime, ctime = rows["mtime_ns"], rows["ctime_ns"]
+    coarse = (mtime % _SECOND == 0) & (ctime % _SECOND == 0)
+    tick = np.where(coarse, COARSE_TICK_NS, TICK_NS)
+    quiet: npt.NDArray[np.bool_] = (np.abs(now_ns - mtime) > tick) & (ctime < now_ns - tick)
+    return quiet | _is_directory(rows)
+
+
+def _is_directory(rows: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    directory: npt.NDArray[np.bool_] = rows["mode"] & _TYPE == stat.S_IFDIR
+    return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``n`` entries beside what is recorded of them.
+
+    change:  Change, shape (n,)
+    results: ``RESULT_DTYPE``, shape (n,), as recorded; zero where nothing is
+    size:    int64, bytes, shape (n,), as recorded; zero where nothing is
+    """
+
+    change: npt.NDArray[np.uint8]
+    results: npt.NDArray[np.void]
+    size: npt.NDArray[np.int64]
+
+    def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
+        """Those chosen by a boolean mask, shape (n,)."""
+        return Comparison(self.change[where], self.results[where], self.size[where])
+
+    @classmethod
+    def of_new(cls, count: int) -> Comparison:
+        """Entries of which nothing is recorded."""
+        change = np.full(count, Change.NEW, np.uint8)
+        return cls(change, np.zeros(count, RESULT_DTYPE), np.zeros(count, np.int64))
+
+
+class DirectoryDiff:
+    """Compares one directory, slice by slice in any order, with its rows (None: nothing is known of it).
+
+    Memory beside the rows: at most 17 bytes a row and some 10 MB.
+    """
+
+    def __init__(self, rows: DirectoryRows | None) -> None:
+        self._entries = rows.entries if rows else _NO_ENTRIES
+        self._results = rows.results if rows else np.empty(0, RESULT_DTYPE)
+        self._index = NameIndex(self._entries) if len(self._entries) <= HUGE else HashIndex(self._entries)
+        self._seen = np.zeros(len(self._entries), np.bool_)
+
+    def classify(self, batch: EntryBatch) -> Comparison:
+        """How each entry compares. The entries count as seen."""
+        comparison = Comparison.of_new(len(batch))
+        row = self._index.locate(batch)
+        found = row >= 0
+        row = row[found]
+        comparison.change[found] = compare(self._entries.rows[row], self._results["outcome"][row], batch.rows[found])
+        comparison.results[found] = self._results[row]
+        comparison.size[found] = self._entries.rows["size"][row]
+        self._seen[row] = True
+        return comparison
+
+    def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
+        """The rows that no slice held, as recorded, and their Outcome, shape (n,).
+
+        Means anything only after every slice of a scan without error.
+        """
+        if self._seen.all():
+            return _NO_ENTRIES, np.empty(0, np.uint8)
+        unseen = ~self._seen
+        return self._entries.select(unseen), self._results["outcome"][unseen]
+
+
+class NameIndex:
+    """Where each name of a directory stands: a dictionary, fastest but some 200 bytes a name."""
+
+    def __init__(self, entries: EntryBatch) -> None:
+        self._row = dict(zip(entries.names(), range(len(entries)), strict=True))
+
+    def locate(self, batch: EntryBatch) -> npt.NDArray[np.intp]:
+        """The row of each name, -1 if it has none, shape (len(batch),)."""
+        row_of = self._row.get
+        return np.fromiter([row_of(name, -1) for name in batch.names()], np.intp, len(batch))
+
+
+class HashIndex:
+    """The same for directories of millions: 16 bytes a name.
+
+    Names are found by their 64-bit hash and then compared themselves, so that a collision costs time only.
+    """
+
+    def __init__(self, entries: EntryBatch, name_hash: Callable[[bytes], int] = hash) -> None:
+        self._entries = entries
+        self._hash = name_hash
+        hashes = self._hashes_of(entries)
+        self._order = np.argsort(hashes)
+        self._hashes = hashes[self._order]
+
+    def locate(self, batch: EntryBatch) -> npt.NDArray[np.intp]:
+        """The row of each name, -1 if it has none, shape (len(batch),)."""
+        located = np.full(len(batch), -1, np.intp)
+        hashes = self._hashes_of(batch)
+        at = np.searchsorted(self._hashes, hashes)
+        wanted = np.arange(len(batch))
+        while len(wanted):  # once and an end, unless hashes collide
+            wanted = wanted[at[wanted] < len(self._hashes)]
+            wanted = wanted[self._hashes[at[wanted]] == hashes[wanted]]
+            rows = self._order[at[wanted]]
+            same = _same_names(self._entries.select(rows), batch.select(wanted))
+            located[wanted[same]] = rows[same]
+            wanted = wanted[~same]
+            at[wanted] += 1
+        return located
+
+    def _hashes_of(self, entries: EntryBatch) -> npt.NDArray[np.int64]:
+        """Hash of each name, shape (n,); names become objects a few at a time."""
+        slices = (entries.slice(start, start + HUGE) for start in range(0, len(entries), HUGE))
+        names = chain.from_iterable(part.names() for part in slices)
+        return np.fromiter(map(self._hash, names), np.int64, len(entries))
+
+
+def _same_names(one: EntryBatch, other: EntryBatch) -> npt.NDArray[np.bool_]:
+    """Where two batches of one length have the same name, shape (n,)."""
+    if one.blob == other.blob and np.array_equal(one.offsets, other.offsets):
+        return np.ones(len(one), np.bool_)
+    return np.fromiter(map(operator.eq, one.names(), other.names()), np.bool_, len(one))

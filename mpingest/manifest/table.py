@@ -1,0 +1,410 @@
+"""Sorted tables in HDF5: the file format of segments and checkpoints, schema version 1.
+
+A table is a row of blocks, as in the SSTable of Bigtable (Chang et al., OSDI 2006): sorted by directory, then by name,
+and looked up by the first directory of each block. Block ``i`` is row ``i``, and the one chunk ``i``, of each dataset
+of shape (k, ...); what lies beyond its counts is zero padding, which compresses away. So a reader touches one chunk
+a dataset, and blocks can be copied from table to table as raw chunks.
+
+=============  ==============  ======================================================================================
+dataset        shape           element and meaning
+=============  ==============  ======================================================================================
+/blocks        (k,)            ``BLOCK_DTYPE``: counts of each block
+/first_paths   (bytes,)        u1: the first directory path of each block, joined; sizes in ``blocks.first_path_bytes``
+/entries       (k, 8192)       ``ENTRY_DTYPE``: lstat of each entry before its transfer; sizes in bytes, times in
+                               nanoseconds since the epoch
+/results       (k, 8192)       ``RESULT_DTYPE``: outcome, change, iRODS status or replica number
+/name_bytes    (k, 8192)       <u2: size of each entry's name
+/names         (k, 262144)     u1: the names, joined
+/directories   (k, 2048)       ``DIRECTORY_DTYPE``: entries in this block, state, cleared
+/path_bytes    (k, 2048)       <u4: size of each directory's path
+/paths         (k, 131072)     u1: the directories' paths relative to the root (the root is empty), joined
+=============  ==============  ======================================================================================
+
+Names and paths are raw bytes without terminator. A directory that does not fit into a block goes on in the next.
+Every dataset is shuffled, compressed by deflate and checked by Fletcher-32, which every HDF5 library has. The shuffle
+filter takes a chunk of structs apart byte by byte, so that structs are stored as columns. Deltas of inodes and times,
+or times split in seconds and nanoseconds, save less than 1 byte an entry of 15, so values stand as they are.
+
+Attributes of the file: ``format`` ("mpingest table"), ``version`` (1), ``program`` (the version that wrote it),
+those of ``JobAttributes``, and the totals ``entries`` and ``directories``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+import mpingest
+from mpingest.errors import MpingestError
+from mpingest.manifest.block import DIRECTORY_DTYPE, RESULT_DTYPE, Block, directory_path
+from mpingest.manifest.states import Outcome
+from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+FORMAT = b"mpingest table"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLimits:
+    """The most that one block of a file holds."""
+
+    rows: int = 8192
+    name_bytes: int = 1 << 18
+    directories: int = 2048
+    path_bytes: int = 1 << 17
+
+    def columns(self) -> dict[str, tuple[npt.DTypeLike, int]]:
+        """Element type and elements a block of each dataset that has one row a block."""
+        return {
+            "entries": (ENTRY_DTYPE, self.rows),
+            "results": (RESULT_DTYPE, self.rows),
+            "name_bytes": ("<u2", self.rows),
+            "names": ("u1", self.name_bytes),
+            "directories": (DIRECTORY_DTYPE, self.directories),
+            "path_bytes": ("<u4", self.directories),
+            "paths": ("u1", self.path_bytes),
+        }
+
+
+LIMITS = BlockLimits()
+
+BLOCK_DTYPE = np.dtype(
+    [
+        ("rows", "<u4"),
+        ("directories", "<u4"),
+        ("name_bytes", "<u4"),
+        ("path_bytes", "<u4"),
+        ("first_path_bytes", "<u4"),
+        ("outcomes", "<u4", (len(Outcome),)),  # entries by outcome
+    ]
+)
+"""Counts of one block."""
+
+_FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+
+
+class DamagedTable(MpingestError):
+    """A file that is no table, or no longer a whole one."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is damaged or not a manifest: {problem}")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class JobAttributes:
+    """Where a table comes from."""
+
+    job: str
+    root: bytes
+    """Absolute path of the root."""
+    target: str
+    """Logical path of the collection."""
+    run: int
+    """Number of the run; of a checkpoint, the last one merged."""
+    host: str
+    rank: int = 0
+    segment: int = 0
+    """1, 2, … among the segments of a rank in a run; 0 for a checkpoint."""
+
+    def marks(self) -> dict[str, Any]:
+        """As HDF5 attributes: integers, and strings of fixed size, which the checksum of the file's header covers."""
+        text: dict[str, str | bytes] = {"job": self.job, "root": self.root, "target": self.target, "host": self.host}
+        numbers = {"run": self.run, "rank": self.rank, "segment": self.segment}
+        return {name: np.bytes_(os.fsencode(value)) for name, value in text.items()} | numbers
+
+    @classmethod
+    def from_marks(cls, marks: Mapping[str, Any]) -> Self:
+        """The inverse of ``marks``. Raises KeyError, TypeError."""
+        return cls(
+            job=os.fsdecode(marks["job"]),
+            root=bytes(marks["root"]),
+            target=os.fsdecode(marks["target"]),
+            host=os.fsdecode(marks["host"]),
+            run=int(marks["run"]),
+            rank=int(marks["rank"]),
+            segment=int(marks["segment"]),
+        )
+
+
+class _Sink(io.FileIO):
+    """The file beneath HDF5 when it writes.
+
+    HDF5 never lets go of a file that it could not write to, so it does not get to know: the first failure is kept in
+    ``error``, and writes after it go nowhere.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Buffer) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return self.tell() if size is None else size
+
+
+def open_hdf5(file: Path | io.FileIO, mode: str) -> h5py.File:
+    """The one place that knows how we open HDF5.
+
+    No locks: they fail on many parallel file systems, and the job's lock already keeps a second writer out. Format
+    bounds of HDF5 1.10: readable everywhere, and the metadata carry checksums. No chunk cache: a chunk is read once,
+    and decoded blocks are cached by ``Checkpoint``.
+    """
+    return h5py.File(file, mode, libver=("v110", "v110"), locking=False, rdcc_nbytes=0)
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Tells a damaged file (DamagedTable) from one that the system cannot read (OSError with its errno)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedTable(path, str(error)) from error
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        raise DamagedTable(path, str(error)) from error
+
+
+class TableReader:
+    """A table opened for reading. Raises DamagedTable, MpingestError for a newer format, OSError.
+
+    attributes:  where it comes from
+    blocks:      ``BLOCK_DTYPE``, shape (k,)
+    first_keys:  key of the first directory of each block, length k
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _damage(path):
+            self._file = open_hdf5(path, "r")
+            try:
+                self._check_format(self._file.attrs)
+                self._read_index(self._file.attrs)
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _check_format(self, marks: Mapping[str, Any]) -> None:
+        if marks.get("format") != FORMAT:
+            raise DamagedTable(self.path, "it has no format mark")
+        if marks["version"] > VERSION:
+            raise MpingestError(
+                f"{self.path} has format version {marks['version']}, this mpingest knows up to {VERSION}: "
+                f"it was written by mpingest {marks['program'].decode()}"
+            )
+
+    def _read_index(self, marks: Mapping[str, Any]) -> None:
+        self.attributes = JobAttributes.from_marks(marks)
+        self.entries = int(marks["entries"])
+        self.directories = int(marks["directories"])
+        self.blocks: npt.NDArray[np.void] = self._file["blocks"][()].astype(BLOCK_DTYPE)
+        self.first_keys = _split(_keys(self._file["first_paths"][()]), self.blocks["first_path_bytes"])
+        self._columns = [self._file[name] for name in LIMITS.columns()]
+        if self.entries != self.blocks["rows"].sum():
+            raise DamagedTable(self.path, "its blocks do not sum to its entries")
+
+    def block(self, index: int) -> Block:
+        """Block ``index``, decoded."""
+        counts = self.blocks[index]
+        with _damage(self.path):
+            entries, results, name_bytes, names, directories, path_bytes, paths = (
+                column[index] for column in self._columns
+            )
+        rows, count = int(counts["rows"]), int(counts["directories"])
+        offsets = np.zeros(rows + 1, np.uint32)
+        np.cumsum(name_bytes[:rows], out=offsets[1:])
+        whole = (
+            offsets[-1] == counts["name_bytes"]
+            and path_bytes[:count].sum() == counts["path_bytes"]
+            and directories["rows"][:count].sum() == rows
+        )
+        if not whole:
+            raise DamagedTable(self.path, f"the counts of block {index} do not fit")
+        return Block(
+            _split(_keys(paths[: counts["path_bytes"]]), path_bytes[:count]),
+            directories[:count],
+            EntryBatch(names[: offsets[-1]].tobytes(), offsets, entries[:rows]),
+            results[:rows],
+        )
+
+    def blocks_between(self, first: bytes, stop: bytes | None) -> range:
+        """The blocks that may hold a directory with ``first <= key < stop``; None: to the end."""
+        begin = max(0, bisect_left(self.first_keys, first) - 1)
+        return range(begin, len(self.blocks) if stop is None else bisect_left(self.first_keys, stop))
+
+    def close(self) -> None:
+        """Closes the file; decoded blocks stay valid."""
+        self._file.close()
+
+
+class TableWriter:
+    """Writes a table under a temporary name and puts it in place, whole and durable, when its context ends well.
+
+    Blocks are appended in order; a directory may go on from one to the next. Memory: about two blocks, and the index
+    (some 100 bytes a block). Raises OSError; then, and on any other exception, the file at ``path`` stays as it was.
+    """
+
+    def __init__(self, path: Path, attributes: JobAttributes) -> None:
+        self._path = path
+        self._temporary = path.with_name(path.name + ".tmp")
+        self._attributes = attributes
+        self._limits = LIMITS
+        self._pending: list[Block] = []
+        self._counts: list[bytes] = []
+        self._first_paths: list[bytes] = []
+        self._last_key: bytes | None = None
+        self.entries = 0
+        self.directories = 0
+
+    def __enter__(self) -> Self:
+        self._sink = _Sink(self._temporary, "w+")
+        self._file = open_hdf5(self._sink, "w")
+        self._columns = [
+            self._file.create_dataset(name, (0, size), dtype, maxshape=(None, size), chunks=(1, size), **_FILTERS)
+            for name, (dtype, size) in self._limits.columns().items()
+        ]
+        return self
+
+    def append(self, block: Block) -> None:
+        """Adds what follows in the order of the table."""
+        if not block.keys:
+            return
+        self._pending.append(block)
+        if sum(len(pending.entries) + len(pending.keys) for pending in self._pending) >= self._limits.rows:
+            self._flush(complete=False)
+
+    def _flush(self, *, complete: bool) -> None:
+        """Writes full blocks; with ``complete``, also what remains.
+
+        Else something always remains, so that a directory which goes on is joined to its beginning, and its state.
+        """
+        rest = Block.join(self._pending)
+        while True:
+            block, after = _split_full(rest, self._limits)
+            if not after.keys and not complete:
+                break
+            self._write(block)
+            rest = after
+            if not rest.keys:
+                break
+        self._pending = [rest] if rest.keys else []
+
+    def _write(self, block: Block) -> None:
+        index = len(self._counts)
+        paths = [directory_path(key) for key in block.keys]
+        values: list[npt.NDArray[Any]] = [
+            block.entries.rows,
+            block.results,
+            np.diff(block.entries.offsets),
+            np.frombuffer(block.entries.blob, np.uint8),
+            block.directories,
+            np.array([len(path) for path in paths]),
+            np.frombuffer(b"".join(paths), np.uint8),
+        ]
+        for column, value in zip(self._columns, values, strict=True):
+            chunk = np.zeros(column.shape[1], column.dtype)
+            chunk[: len(value)] = value
+            column.resize(index + 1, axis=0)
+            column[index] = chunk
+        self._raise_failure()
+        self._count(block, paths)
+
+    def _count(self, block: Block, paths: list[bytes]) -> None:
+        outcomes = np.bincount(block.results["outcome"], minlength=len(Outcome))
+        sizes = (len(block.entries.blob), sum(map(len, paths)), len(paths[0]))
+        counts = (len(block.entries), len(paths), *sizes, outcomes)
+        self._counts.append(np.array([counts], BLOCK_DTYPE).tobytes())
+        self._first_paths.append(paths[0])
+        self.entries += len(block.entries)
+        self.directories += len(paths) - (block.keys[0] == self._last_key)
+        self._last_key = block.keys[-1]
+
+    def _finish(self) -> None:
+        if self._pending:
+            self._flush(complete=True)
+        blocks = np.frombuffer(b"".join(self._counts), BLOCK_DTYPE)
+        first_paths = np.frombuffer(b"".join(self._first_paths), np.uint8)
+        for name, values in (("blocks", blocks), ("first_paths", first_paths)):
+            self._file.create_dataset(name, data=values, maxshape=(None,), chunks=(1024,), **_FILTERS)
+        totals = {"entries": self.entries, "directories": self.directories}
+        program = np.bytes_(mpingest.__version__)
+        marks = {"format": np.bytes_(FORMAT), "version": VERSION, "program": program, **self._attributes.marks()}
+        self._file.attrs.update(marks | totals)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._temporary.unlink, missing_ok=True)
+            stack.enter_context(self._sink)
+            try:
+                with self._file:
+                    if kind is None:
+                        self._finish()
+            finally:
+                self._raise_failure()  # whatever HDF5 made of it
+            if kind is None:
+                self._publish()
+
+    def _publish(self) -> None:
+        """Makes the file durable, then visible under its name, then its name durable."""
+        os.fsync(self._sink.fileno())
+        self._temporary.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _raise_failure(self) -> None:
+        if self._sink.error is not None:
+            raise self._sink.error
+
+
+def _split_full(block: Block, limits: BlockLimits) -> tuple[Block, Block]:
+    """What fits into one block on disk, and the rest."""
+    bounds = block.bounds()
+    paths = np.cumsum([len(key) for key in block.keys])
+    directories = min(limits.directories, int(np.searchsorted(paths, limits.path_bytes, "right")))
+    names = int(np.searchsorted(block.entries.offsets, limits.name_bytes, "right")) - 1
+    row = min(limits.rows, names, int(bounds[directories]))
+    if row < bounds[directories]:
+        directories = int(np.searchsorted(bounds, row, "left"))
+    return block.split(directories, row)
+
+
+def _keys(paths: npt.NDArray[np.uint8]) -> bytes:
+    """Joined directory keys from joined paths."""
+    return paths.tobytes().replace(b"/", b"\0")
+
+
+def _split(blob: bytes, sizes: npt.NDArray[np.uint32]) -> list[bytes]:
+    bounds = [0, *np.cumsum(sizes).tolist()]
+    return [blob[a:b] for a, b in pairwise(bounds)]

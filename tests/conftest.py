@@ -1,0 +1,132 @@
+"""What all tests share: an embedded zone, the command line, MPI worlds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from irods.session import iRODSSession
+
+from mpingest.zone.embedded import EmbeddedZone
+
+Completed = subprocess.CompletedProcess
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast ones first: what runs the whole program comes last."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
+@pytest.fixture(scope="session")
+def shared_zone() -> Iterator[EmbeddedZone]:
+    """One embedded zone for all tests that leave it in order."""
+    with EmbeddedZone() as zone:
+        yield zone
+
+
+@pytest.fixture
+def zone(shared_zone: EmbeddedZone) -> EmbeddedZone:
+    """The shared zone, with its counts at zero."""
+    shared_zone.reset_counts()
+    return shared_zone
+
+
+@pytest.fixture
+def session(zone: EmbeddedZone) -> Iterator[iRODSSession]:
+    """The plain client, logged in as the zone's rodsadmin."""
+    with iRODSSession(irods_env_file=str(zone.environment_file)) as session:
+        yield session
+
+
+@pytest.fixture
+def target(zone: EmbeddedZone, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A collection path of this test alone; nothing is there yet."""
+    return f"/{zone.zone}/home/{zone.user}/{tmp_path.name}"
+
+
+def mpiexec() -> str:
+    """The mpiexec of this environment."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        pytest.skip("no mpiexec: pip install 'mpingest[mpich]'")
+    return found
+
+
+@dataclass
+class CommandLine:
+    """``mpingest`` as its user runs it."""
+
+    environment: dict[str, str]
+    jobs: Path
+    default_ranks: int = 1
+    last: Completed[str] = field(init=False)
+
+    def __call__(self, *arguments: str | Path, ranks: int | None = None, timeout: float = 120) -> Completed[str]:
+        """Run a command in a world of ``ranks``; without it, without mpiexec."""
+        command = [sys.executable, "-m", "mpingest", *map(os.fspath, arguments)]
+        if ranks is not None:
+            command = [mpiexec(), "-n", str(ranks), *command]
+        self.last = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return self.last
+
+    def start(self, root: Path, target: str, *options: str | Path, ranks: int | None = None) -> dict[str, Any]:
+        """``mpingest start``; the summary. Fails the test where there is none."""
+        done = self("start", *options, root, target, ranks=ranks, timeout=600)
+        assert done.returncode in (0, 3), done.stderr
+        return self.summary()
+
+    def job(self) -> Path:
+        """The only job's directory."""
+        (job,) = self.jobs.iterdir()
+        return job
+
+    def summary(self) -> dict[str, Any]:
+        """summary.json of the last run."""
+        summary: dict[str, Any] = json.loads((self.last_run() / "summary.json").read_text())
+        return summary
+
+    def failures(self) -> list[dict[str, Any]]:
+        """failures.jsonl of the last run."""
+        return [json.loads(line) for line in (self.last_run() / "failures.jsonl").read_text().splitlines()]
+
+    def last_run(self) -> Path:
+        """The last run's directory."""
+        return max((self.job() / "runs").iterdir())
+
+
+@pytest.fixture
+def mpingest(zone: EmbeddedZone, tmp_path: Path) -> CommandLine:
+    """The command line, with the embedded zone's environment and a jobs directory of its own."""
+    jobs = tmp_path / "jobs"
+    environment = os.environ | {
+        "IRODS_ENVIRONMENT_FILE": str(zone.environment_file),
+        "MPINGEST_JOBS_DIR": str(jobs),
+    }
+    return CommandLine(environment, jobs)
+
+
+@pytest.fixture
+def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
+    """Makes files by relative path below a root; the root."""
+
+    def make(files: dict[str, bytes]) -> Path:
+        root = tmp_path / "root"
+        root.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return root
+
+    return make

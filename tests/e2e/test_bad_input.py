@@ -1,0 +1,175 @@
+"""Bad input: one clear line, exit code 1, nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from irods.session import iRODSSession
+
+from mpingest.jobs.directory import JobDirectory
+from mpingest.zone.embedded import EmbeddedZone
+from tests.conftest import CommandLine
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "file").write_bytes(b"content")
+    return root
+
+
+def assert_refused(mpingest: CommandLine, *arguments: str | Path, says: str, ranks: int | None = None) -> None:
+    done = mpingest("start", *arguments, ranks=ranks)
+    assert done.returncode == 1, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    assert says in lines[0]
+    assert done.stdout == ""
+    assert not mpingest.jobs.exists()
+
+
+@pytest.mark.parametrize("ranks", [None, 3])
+def test_root_missing(mpingest: CommandLine, tmp_path: Path, target: str, ranks: int | None) -> None:
+    assert_refused(mpingest, tmp_path / "nothing", target, says="nothing: no such directory", ranks=ranks)
+
+
+def test_root_is_a_file(mpingest: CommandLine, root: Path, target: str) -> None:
+    assert_refused(mpingest, root / "file", target, says="is not a directory")
+
+
+def test_root_empty(mpingest: CommandLine, tmp_path: Path, target: str) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert_refused(mpingest, empty, target, says="--allow-empty")
+    assert mpingest("start", "--allow-empty", empty, target).returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything: run the tests as a user")
+def test_root_unreadable(mpingest: CommandLine, root: Path, target: str) -> None:
+    root.chmod(0)
+    assert_refused(mpingest, root, target, says="cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("/", "must be a collection below /tempZone"),
+        ("/tempZone", "must be a collection below /tempZone"),
+        ("relative/path", "must be an absolute path"),
+        ("/otherZone/home/rods/x", "is in zone otherZone"),
+        ("/tempZoneX/home/rods/x", "is in zone tempZoneX"),
+        ("/tempZone/home/rods/../../x", "must not contain . or .."),
+    ],
+)
+def test_target_nowhere(mpingest: CommandLine, root: Path, session: iRODSSession, bad: str, says: str) -> None:
+    assert_refused(mpingest, root, bad, says=says)
+
+
+def test_target_is_an_object(mpingest: CommandLine, root: Path, session: iRODSSession, target: str) -> None:
+    session.data_objects.create(target)
+    assert_refused(mpingest, root, target, says="is a data object")
+
+
+def test_target_of_someone_else(
+    mpingest: CommandLine, root: Path, zone: EmbeddedZone, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    session.users.create("alice", "rodsuser")
+    session.users.modify("alice", "password", "secret")
+    mpingest.environment |= login_files(zone, tmp_path, user="alice", password="secret")
+    session.collections.create(target)
+    assert_refused(mpingest, root, f"{target}/deeper/still", says="alice")
+    session.collections.remove(target)
+    session.users.remove("alice")
+
+
+def login_files(zone: EmbeddedZone, directory: Path, password: str, **changes: object) -> dict[str, str]:
+    """An environment and password file like the zone's, with changes."""
+    from irods.password_obfuscation import encode
+
+    environment = json.loads(Path(zone.environment_file).read_text())
+    password_file = directory / "irodsA"
+    password_file.write_text(encode(password, os.getuid()))
+    environment |= {f"irods_{key}": value for key, value in changes.items() if key != "user"}
+    environment |= {"irods_authentication_file": str(password_file), "irods_authentication_uid": os.getuid()}
+    if "user" in changes:
+        environment["irods_user_name"] = changes["user"]
+    path = directory / "environment.json"
+    path.write_text(json.dumps(environment))
+    return {"IRODS_ENVIRONMENT_FILE": str(path)}
+
+
+def test_wrong_password(mpingest: CommandLine, root: Path, zone: EmbeddedZone, tmp_path: Path, target: str) -> None:
+    mpingest.environment |= login_files(zone, tmp_path, password="wrong")
+    assert_refused(mpingest, root, target, says="wrong password", ranks=2)
+
+
+def test_unknown_user(mpingest: CommandLine, root: Path, zone: EmbeddedZone, tmp_path: Path, target: str) -> None:
+    mpingest.environment |= login_files(zone, tmp_path, password="x", user="nobody")
+    assert_refused(mpingest, root, target, says="refuses user nobody")
+
+
+def test_zone_down(mpingest: CommandLine, root: Path, zone: EmbeddedZone, tmp_path: Path, target: str) -> None:
+    mpingest.environment |= login_files(zone, tmp_path, password="x", port=1)
+    assert_refused(mpingest, root, target, says="does not answer", ranks=2)
+
+
+def test_no_environment(mpingest: CommandLine, root: Path, tmp_path: Path, target: str) -> None:
+    mpingest.environment["IRODS_ENVIRONMENT_FILE"] = str(tmp_path / "none.json")
+    assert_refused(mpingest, root, target, says="no iRODS environment")
+
+
+@pytest.mark.parametrize(("text", "says"), [("{", "environment.json"), ("{}", "lacks irods_host"), ("[]", "lacks")])
+def test_broken_environment(
+    mpingest: CommandLine, root: Path, tmp_path: Path, target: str, text: str, says: str
+) -> None:
+    path = tmp_path / "environment.json"
+    path.write_text(text)
+    mpingest.environment["IRODS_ENVIRONMENT_FILE"] = str(path)
+    assert_refused(mpingest, root, target, says=says)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "no such file"),
+        ("def broken(:\n", "syntax error in line 1"),
+        ("x = 1\n", "defines no class 'event_handler'"),
+    ],
+)
+def test_handler_unusable(
+    mpingest: CommandLine, root: Path, tmp_path: Path, target: str, text: str | None, says: str
+) -> None:
+    script = tmp_path / "handler.py"
+    if text is not None:
+        script.write_text(text)
+    assert_refused(mpingest, "--event-handler", script, root, target, says=says, ranks=2)
+
+
+def test_resource_unknown(mpingest: CommandLine, root: Path, target: str) -> None:
+    assert_refused(mpingest, "--resource", "nowhere", root, target, says="no such resource")
+
+
+def test_wrong_usage_is_said_once_by_all_ranks(mpingest: CommandLine, root: Path, target: str) -> None:
+    done = mpingest("start", "--operation", "sideways", root, target, ranks=3)
+    assert done.returncode == 2
+    assert done.stderr.count("'sideways' is not one of") == 1
+
+
+def test_a_run_at_the_same_time_is_refused(mpingest: CommandLine, root: Path, target: str) -> None:
+    assert mpingest("start", root, target).returncode == 0
+    lock = mpingest.job() / "lock"
+    with JobDirectory(str(mpingest.job())).locked():
+        done = mpingest("start", root, target, ranks=2)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+        assert lock.exists()
+
+
+def test_help_needs_no_mpi(mpingest: CommandLine) -> None:
+    mpingest.environment |= {"PYTHONPATH": str(Path(__file__).with_name("no_mpi"))}
+    for command in (["--help"], ["start", "--help"], ["demo", "--help"], ["--version"]):
+        assert mpingest(*command).returncode == 0, mpingest.last.stderr

@@ -1,0 +1,155 @@
+"""What only shows with several ranks: real trees, shares, ranks that die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from irods.session import iRODSSession
+
+from mpingest.zone.embedded import EmbeddedZone
+from tests.conftest import CommandLine, mpiexec
+from tests.e2e.checking import assert_put, assert_registered, objects_below
+
+MakeTree = Callable[[dict[str, bytes]], Path]
+
+DOCUMENTS = Path("/usr/share/doc")
+LIBRARY = next(iter(sorted(Path("/usr/lib").glob("python3.*"))), Path(os.__file__).parent)
+FULL = "MPINGEST_TEST_FULL" in os.environ
+"""Whether every tree goes in every way with every number of ranks: minutes."""
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    ("operation", "tree"),
+    [
+        ("register_sync", DOCUMENTS),
+        ("put_sync", LIBRARY),
+        pytest.param("register_sync", LIBRARY, marks=pytest.mark.skipif(not FULL, reason="set MPINGEST_TEST_FULL=1")),
+        pytest.param("put_sync", DOCUMENTS, marks=pytest.mark.skipif(not FULL, reason="set MPINGEST_TEST_FULL=1")),
+    ],
+)
+def test_real_trees(
+    mpingest: CommandLine,
+    session: iRODSSession,
+    zone: EmbeddedZone,
+    target: str,
+    operation: str,
+    tree: Path,
+    ranks: int,
+) -> None:
+    if not tree.is_dir():
+        pytest.skip(f"{tree} is not on this machine: install Debian's python3")
+    summary = mpingest.start(tree, target, "--operation", operation, ranks=ranks)
+    check = assert_registered if operation == "register_sync" else assert_put
+    count = check(session, tree, target)
+    assert summary["total"]["outcome_done"] == count
+    assert summary["total"]["outcome_failed"] == 0
+
+    zone.reset_counts()
+    again = mpingest.start(tree, target, "--operation", operation, ranks=ranks)
+    assert again["total"]["change_unchanged"] == again["total"]["entries"]
+    assert zone.catalog_changes().total() == 0
+
+
+def shares(summary: dict) -> list[int]:
+    """Files done by each worker."""
+    return [row["outcome_done"] for row in summary["ranks"][1:]]
+
+
+def test_one_deep_subtree_is_shared(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    deep = "one/way/down/to/where/all/is"
+    root = make_tree({f"{deep}/dir{number // 20:03d}/file{number}": b"" for number in range(4000)})
+    work = shares(mpingest.start(root, target, ranks=5))
+    assert sum(work) == 4000
+    assert max(work) <= 2 * 4000 / 4, work
+
+
+def test_one_flat_directory_is_shared(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    count = 50_000 if FULL else 10_000
+    root = make_tree({})
+    for number in range(count):
+        (root / f"file{number:06d}").touch()
+    work = shares(mpingest.start(root, target, "--slice-size", str(count // 50), ranks=5))
+    assert sum(work) == count
+    assert max(work) <= 2 * count / 4, work
+
+
+def test_a_run_that_is_killed_is_finished_by_the_next(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str
+) -> None:
+    root = make_tree({f"dir{number // 50}/file{number}": b"x" for number in range(3000)})
+    command = [mpiexec(), "-n", "4", sys.executable, "-m", "mpingest", "start", "--slice-size", "50", str(root), target]
+    for _ in range(3):
+        before = len(objects_below(session, target))
+        world = subprocess.Popen(
+            command,
+            env=mpingest.environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(objects_below(session, target)) < before + 300 and world.poll() is None:
+            time.sleep(0.05)
+        kill_below(world.pid)
+        world.wait()
+    mpingest.start(root, target, ranks=4)
+    assert assert_registered(session, root, target) == 3000
+    again = mpingest.start(root, target, ranks=4)
+    assert again["total"]["change_unchanged"] == 3000
+    assert again["total"]["requests"] == 0
+
+
+def kill_below(pid: int) -> None:
+    """SIGKILL a process and all its descendants, children first stopped so that none escapes."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(pid, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for child in children:
+        kill_below(int(child))
+
+
+def test_an_internal_error_ends_the_world_and_names_the_rank(
+    mpingest: CommandLine, make_tree: MakeTree, tmp_path: Path, target: str
+) -> None:
+    root = make_tree({f"dir{number}/file": b"x" for number in range(50)})
+    script = tmp_path / "handler.py"
+    # Only what is no Exception gets past the handler's fence.
+    script.write_text(
+        "class Bug(BaseException): pass\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def operation(session, meta, **options):\n"
+        "        raise Bug('out of hand')\n"
+    )
+    done = mpingest("start", "--event-handler", script, root, target, ranks=4, timeout=60)
+    assert done.returncode == 70
+    assert "rank 1 on " in done.stderr or "rank 2 on " in done.stderr or "rank 3 on " in done.stderr
+    assert "out of hand" in done.stderr
+
+
+def test_a_zone_that_goes_away_ends_the_run_with_75(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    root = make_tree({f"file{number}": b"x" for number in range(2000)})
+    with EmbeddedZone() as zone, iRODSSession(irods_env_file=str(zone.environment_file)) as session:
+        mpingest.environment["IRODS_ENVIRONMENT_FILE"] = str(zone.environment_file)
+        options = ["--zone-timeout", "2", "--slice-size", "100"]
+        command = [mpiexec(), "-n", "3", sys.executable, "-m", "mpingest", "start", *options, str(root), target]
+        world = subprocess.Popen(command, env=mpingest.environment, stderr=subprocess.PIPE, text=True)
+        while len(objects_below(session, target)) < 200:
+            time.sleep(0.05)
+        zone.kill()
+        _, said = world.communicate(timeout=60)
+        assert world.returncode == 75
+        assert "run the same line again" in said
+        zone.start()
+        mpingest.start(root, target, ranks=3)
+        with iRODSSession(irods_env_file=str(zone.environment_file)) as again:
+            assert_registered(again, root, target)

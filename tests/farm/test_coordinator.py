@@ -1,0 +1,107 @@
+"""The coordinator: whom it asks to give what to whom, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from mpingest.farm.coordinator import MAX_THIEVES, Coordinator
+from mpingest.farm.messages import Finish, Give, Idle, Message, ProtocolError, Report, Stop, Work, decode, encode
+from mpingest.farm.units import Unit, UnitKind
+
+COUNTERS = np.zeros(1, np.int64)
+IDLE = encode(Idle(COUNTERS))
+
+
+def report(subtrees: int = 0, slices: int = 0, weight: int = 0, is_answer: bool = False) -> bytes:
+    return encode(Report(is_answer, subtrees, slices, weight, COUNTERS))
+
+
+def hears(coordinator: Coordinator, *heard: tuple[int, bytes]) -> list[tuple[int, Message]]:
+    """What it sends upon the last of these messages."""
+    sends = [coordinator.receive(source, message) for source, message in heard][-1]
+    return [(send.destination, decode(send.payload)) for send in sends]
+
+
+def roots(count: int) -> Sequence[Unit]:
+    return [Unit(UnitKind.SUBTREE, 0, 1, b"%d" % i) for i in range(count)]
+
+
+def farm(workers: int) -> Coordinator:
+    return Coordinator(range(1, workers + 1), [])
+
+
+def test_roots_go_to_whoever_is_idle() -> None:
+    coordinator = Coordinator(range(1, 4), roots(5))
+    assert [(1, Work(list(roots(2))))] == hears(coordinator, (1, IDLE))
+    assert [(3, Work(list(roots(3)[2:])))] == hears(coordinator, (3, IDLE))
+
+
+def test_the_largest_backlog_of_subtrees_is_asked_first() -> None:
+    coordinator = farm(4)
+    backlogs = [(1, report(subtrees=3)), (2, report(subtrees=9)), (3, report(slices=50, weight=50_000))]
+    assert hears(coordinator, *backlogs, (4, IDLE)) == [(2, Give(UnitKind.SUBTREE, [4]))]
+
+
+def test_slices_are_stolen_where_no_subtree_is_left() -> None:
+    coordinator = farm(3)
+    backlogs = [(1, report(slices=3, weight=30)), (2, report(slices=2, weight=2000))]
+    assert hears(coordinator, *backlogs, (3, IDLE)) == [(2, Give(UnitKind.SLICE, [3]))]
+
+
+def test_weight_that_cannot_be_stolen_does_not_count() -> None:
+    coordinator = farm(3)
+    backlogs = [(1, report(slices=0, weight=1000)), (2, report(slices=1, weight=5))]
+    assert hears(coordinator, *backlogs, (3, IDLE)) == [(2, Give(UnitKind.SLICE, [3]))]
+
+
+def test_one_give_names_no_more_thieves_than_there_are_units_or_the_bound() -> None:
+    coordinator = farm(40)
+    idle = [(rank, IDLE) for rank in range(2, 41)]
+    assert hears(coordinator, *idle, (1, report(subtrees=2))) == [(1, Give(UnitKind.SUBTREE, [2, 3]))]
+    [(_, give)] = hears(coordinator, (1, report(subtrees=100, is_answer=True)))
+    assert give == Give(UnitKind.SUBTREE, list(range(4, 4 + MAX_THIEVES)))
+
+
+def test_a_victim_is_asked_once_until_it_answers() -> None:
+    coordinator = farm(3)
+    hears(coordinator, (1, report(subtrees=9)), (2, IDLE))
+    assert hears(coordinator, (3, IDLE)) == []
+    assert hears(coordinator, (1, report(subtrees=8))) == []  # crossed the GIVE
+    assert hears(coordinator, (1, report(subtrees=5, is_answer=True))) == [(1, Give(UnitKind.SUBTREE, [3]))]
+
+
+def test_the_end_waits_for_the_answer_to_every_give() -> None:
+    coordinator = farm(2)
+    hears(coordinator, (1, report(subtrees=1)), (2, IDLE))  # rank 1 is told to give to 2, and has begun its last unit
+    assert hears(coordinator, (1, IDLE), (2, IDLE)) == []
+    assert hears(coordinator, (1, report(is_answer=True))) == [(1, Finish()), (2, Finish())]
+    assert coordinator.finished
+
+
+def test_after_stop_nothing_is_handed_out_or_stolen() -> None:
+    coordinator = Coordinator(range(1, 3), roots(2))
+    hears(coordinator, (1, IDLE))
+    assert [decode(send.payload) for send in coordinator.stop()] == [Stop(), Stop()]
+    assert coordinator.stop() == []
+    assert hears(coordinator, (1, report(subtrees=7)), (2, IDLE)) == []
+    assert coordinator.share.units_dropped == 1
+
+
+def test_counters_stand_in_the_row_of_their_rank() -> None:
+    coordinator = farm(3)
+    assert coordinator.counters.shape == (4, 0)
+    hears(coordinator, (2, encode(Idle(np.array([5, 6])))))
+    assert coordinator.counters.tolist() == [[0, 0], [0, 0], [5, 6], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [[(1, IDLE), (1, IDLE)], [(1, report(is_answer=True))], [(1, encode(Work([])))]],
+    ids=["IDLE twice", "an answer unasked", "WORK"],
+)
+def test_what_cannot_be_is_refused(heard: Sequence[tuple[int, bytes]]) -> None:
+    with pytest.raises(ProtocolError):
+        hears(farm(2), *heard)

@@ -1,0 +1,98 @@
+"""When requests are tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mpingest.ingest.retry import BUSY_TRIES, Interrupted, RetryPolicy, ZoneGone
+from mpingest.ingest.statuses import NETWORK_FAILURE, RequestError, Verdict, nominal, status_name, verdict
+
+
+class FakeTime:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.ends = float("inf")
+        self.pauses: list[float] = []
+
+    def wait(self, timeout: float) -> bool:
+        self.now += timeout
+        self.pauses.append(timeout)
+        return self.now >= self.ends
+
+    def policy(self, zone_timeout: float = 60) -> RetryPolicy:
+        return RetryPolicy(zone_timeout, self, lambda: self.now)
+
+
+def failing(*statuses: int) -> Iterator[int]:
+    yield from statuses
+
+
+def request_of(statuses: Iterator[int]):
+    def request() -> str:
+        status = next(statuses, 0)
+        if status:
+            raise RequestError(status)
+        return "answer"
+
+    return request
+
+
+def test_transient_failures_are_waited_out_with_growing_pauses() -> None:
+    time = FakeTime()
+    assert time.policy().run(request_of(failing(*[NETWORK_FAILURE] * 6))) == "answer"
+    assert len(time.pauses) == 6
+    assert time.pauses[5] > time.pauses[0]
+
+
+def test_a_zone_that_stays_away_ends_the_run() -> None:
+    time = FakeTime()
+    with pytest.raises(ZoneGone, match="has not answered") as caught:
+        time.policy(zone_timeout=60).run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+    assert caught.value.exit_code == 75
+    assert 60 < time.now < 120
+
+
+def test_nothing_is_tried_again_when_the_run_ends() -> None:
+    time = FakeTime()
+    time.ends = 5
+    with pytest.raises(Interrupted):
+        time.policy().run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+    assert time.now < 15
+
+
+def test_busy_is_tried_a_few_times() -> None:
+    time = FakeTime()
+    with pytest.raises(RequestError):
+        time.policy().run(request_of(failing(*[-406000] * 10)))
+    assert len(time.pauses) == BUSY_TRIES - 1
+
+
+@pytest.mark.parametrize("status", [-818000, -809000, -808000, -814000, -999999000])
+def test_anything_else_is_not_tried_again(status: int) -> None:
+    time = FakeTime()
+    with pytest.raises(RequestError):
+        time.policy().run(request_of(failing(status)))
+    assert time.pauses == []
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "expected"),
+    [
+        (-809000, "CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME", Verdict.ALREADY),
+        (-510013, "UNIX_FILE_OPEN_ERR", Verdict.PERMANENT),
+        (-405000, "INTERMEDIATE_REPLICA_ACCESS", Verdict.BUSY),
+        (-129000, "PATH_REG_NOT_ALLOWED", Verdict.PERMANENT),
+        (-123456789, "IRODS_ERROR_123456000", Verdict.PERMANENT),
+        (NETWORK_FAILURE, "NETWORK_FAILURE", Verdict.TRANSIENT),
+        (-116000 - 104, "SYS_SOCK_READ_ERR", Verdict.TRANSIENT),
+    ],
+)
+def test_statuses_have_names_and_verdicts(status: int, name: str, expected: Verdict) -> None:
+    assert status_name(status) == name
+    assert verdict(status) is expected
+
+
+def test_nominal_takes_off_the_errno() -> None:
+    assert [nominal(status) for status in (-1000, -1013, -510002, -1, 0, 5)] == [-1000, -1000, -510000, -1, 0, 5]

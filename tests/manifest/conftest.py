@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mpingest.manifest import merge, table
+
+
+@pytest.fixture
+def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Blocks, windows and passes so small that small trees cross all their borders."""
+    monkeypatch.setattr(table, "LIMITS", table.BlockLimits(rows=4, name_bytes=600, directories=3, path_bytes=1100))
+    monkeypatch.setattr(merge, "FAN_IN", 3)
+    monkeypatch.setattr(merge, "WINDOW_ROWS", 9)
+    yield

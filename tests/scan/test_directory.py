@@ -1,0 +1,97 @@
+"""Reading directories: names, kinds, slices, errors."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from mpingest.scan.directory import DirectoryScan
+from mpingest.scan.entries import EntryBatch, stat_row
+
+
+def scan(path: Path, size: int = 100, follow_links: bool = False) -> list[EntryBatch]:
+    with DirectoryScan(os.fsencode(path), follow_links=follow_links) as directory:
+        batches = list(directory.slices(size))
+    assert directory.errors == []
+    return batches
+
+
+def by_name(batches: list[EntryBatch]) -> dict[bytes, tuple[int, ...]]:
+    return {name: tuple(row.tolist()) for batch in batches for name, row in batch}
+
+
+NAMES = [b"plain", b"new\nline", b"-dash", b"\xff\xfe", b" ", b"quote'\"", b"x" * 255, "Ünïcødé".encode()]
+
+
+def test_every_entry_once_with_its_lstat(tmp_path: Path) -> None:
+    for name in NAMES:
+        Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(name)
+    (tmp_path / "dir").mkdir()
+    os.symlink("plain", tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        found = by_name(scan(tmp_path))
+    base = os.fsencode(tmp_path)
+    assert found == {name: stat_row(os.lstat(os.path.join(base, name))) for name in os.listdir(base)}
+    assert len(found) == len(NAMES) + 4
+
+
+@pytest.mark.parametrize(("files", "sizes"), [(0, []), (1, [1]), (10, [10]), (11, [10, 1]), (25, [10, 10, 5])])
+def test_slices_hold_at_most_their_size(tmp_path: Path, files: int, sizes: list[int]) -> None:
+    for number in range(files):
+        (tmp_path / str(number)).touch()
+    assert [len(batch) for batch in scan(tmp_path, size=10)] == sizes
+
+
+def test_links_are_described_by_themselves_or_by_the_file_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    os.symlink("file", tmp_path / "link")
+    os.symlink("nowhere", tmp_path / "dangling")
+    os.symlink(".", tmp_path / "to-directory")
+    own, followed = by_name(scan(tmp_path)), by_name(scan(tmp_path, follow_links=True))
+    assert own[b"link"] == stat_row(os.lstat(tmp_path / "link"))
+    assert stat.S_ISLNK(followed[b"link"][0])
+    assert followed[b"link"][1:] == stat_row(os.stat(tmp_path / "file"))[1:]
+    assert followed[b"dangling"] == own[b"dangling"]
+    assert followed[b"to-directory"] == own[b"to-directory"]
+
+
+def test_a_name_that_vanishes_is_not_there_and_not_an_error(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / str(number)).touch()
+    with DirectoryScan(os.fsencode(tmp_path)) as directory:
+        slices = directory.slices(10)
+        seen = next(slices).names()
+        for number in range(20):
+            (tmp_path / str(number)).unlink()
+        rest = [name for batch in slices for name in batch.names()]
+    assert len(seen) == 10
+    assert rest == []
+    assert directory.errors == []
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda path: None, FileNotFoundError),
+        (lambda path: path.write_bytes(b""), NotADirectoryError),
+        (lambda path: path.symlink_to("."), OSError),
+    ],
+)
+def test_only_a_directory_itself_is_opened(tmp_path: Path, make, error: type[OSError]) -> None:
+    path = tmp_path / "it"
+    make(path)
+    with pytest.raises(error), DirectoryScan(os.fsencode(path)):
+        pass
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        scan(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
