@@ -98,7 +98,7 @@ def test_what_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
         ):
             result = run("start", *arguments)
             assert result.returncode == 1
-            assert result.stderr.startswith("Error: ")
+            assert result.stderr.startswith("mpingest: ")
             assert reason in result.stderr
             assert len(result.stderr.splitlines()) == 1
 
