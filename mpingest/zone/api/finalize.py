@@ -70,10 +70,10 @@ def _restore(session: Session, opened: OpenReplica) -> None:
 
 
 def _settle(session: Session, opened: OpenReplica, size: int, checksum: str, status: ReplicaStatus) -> None:
-    """Write down what the replica is now. Its siblings are old where it is good, else what they were."""
+    """Write down what the replica is now. Where it is good and not a copy its siblings are old, else what they were."""
     db, replica = session.zone.db, opened.replica
     with db.transaction():
-        if status == ReplicaStatus.GOOD:
+        if status == ReplicaStatus.GOOD and not opened.copies:
             stale_siblings(db, replica)
         else:
             unlock_object(db, replica.data_id)
@@ -82,6 +82,8 @@ def _settle(session: Session, opened: OpenReplica, size: int, checksum: str, sta
 
 
 def _checksum(opened: OpenReplica, keywords: Keywords) -> str:
+    if opened.copies:
+        return opened.copies.checksum
     if "regChksum" in keywords:
         return vault.checksum(opened.replica.path)
     if "verifyChksum" in keywords:

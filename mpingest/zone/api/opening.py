@@ -147,7 +147,7 @@ def _create(session: Session, path: str, siblings: list[Replica], wanted: Object
         vault.remove_files([file_path])
         raise
     writer = session.zone.writers.begin(replica.data_id, replica.number)
-    return OpenReplica(path, replica, file, writer, _announced(wanted), wanted.keywords, created=True, changed=True)
+    return OpenReplica(path, replica, file, writer, _announced(wanted), wanted.keywords, changed=True)
 
 
 def _announced(wanted: ObjectInput) -> int | None:
