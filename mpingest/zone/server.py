@@ -73,9 +73,11 @@ class _Server:
     def stop(self) -> None:
         """Close everything; what clients left open becomes stale."""
         self._control.close()
-        for thread, channel in list(self._channels.items()):
+        connections = list(self._channels.items())
+        for _, channel in connections:
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RD)
+        for thread, _ in connections:
             thread.join(_GRACE)
         self._zone.close(clean=not any(thread.is_alive() for thread in self._channels))
 

@@ -59,6 +59,7 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
     with db.transaction():
         replicas = replicas_at(db, path)
         if replicas and not sees_object(db, session.client, replicas[0]):
+            # Who doesn't know of the object would make a new one, and is told so.
             writable_collection(db, session.client, split_path(path)[0])
         if replicas:
             require_level(db, session.client, replicas[0].data_id, Level.MODIFY_OBJECT)

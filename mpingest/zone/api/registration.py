@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 from mpingest.zone import vault
 from mpingest.zone.api.lookup import refuse_collection_at, replicas_at, require_replicas, writable_collection
@@ -134,7 +135,7 @@ def _add_registered_replica(session: Session, path: str, new: NewReplica) -> Rep
     return replica
 
 
-class Column:
+class _Column(IntEnum):
     """Numbers of the columns of a bulk registration."""
 
     PATH = 403
@@ -150,8 +151,8 @@ class Column:
 
 
 _REQUIRED = (
-    *(Column.PATH, Column.TYPE, Column.SIZE, Column.RESOURCE_NAME, Column.FILE, Column.MODE),
-    *(Column.OPERATION, Column.REPLICA, Column.RESOURCE),
+    *(_Column.PATH, _Column.TYPE, _Column.SIZE, _Column.RESOURCE_NAME, _Column.FILE, _Column.MODE),
+    *(_Column.OPERATION, _Column.REPLICA, _Column.RESOURCE),
 )
 
 
@@ -179,21 +180,21 @@ def register_bulk(session: Session, request: Request) -> Reply:
 
 def _bulk_row(session: Session, wanted: RowsInput, index: int) -> _BulkRow:
     values = {column: texts[index] for column, texts in wanted.columns.items()}
-    path = check_path(values[Column.PATH], session.zone.name)
-    resource = resource_by_id(session.zone.db, to_integer(values[Column.RESOURCE]))
+    path = check_path(values[_Column.PATH], session.zone.name)
+    resource = resource_by_id(session.zone.db, to_integer(values[_Column.RESOURCE]))
     if resource is None:
-        resource = known_resource(session.zone.db, values[Column.RESOURCE_NAME])
+        resource = known_resource(session.zone.db, values[_Column.RESOURCE_NAME])
     new = NewReplica(
         name=split_path(path)[1],
-        size=to_integer(values[Column.SIZE]),
+        size=to_integer(values[_Column.SIZE]),
         resc_id=resource.resc_id,
-        path=values[Column.FILE],
-        checksum=values.get(Column.CHECKSUM, ""),
-        type=values[Column.TYPE],
-        mode=values[Column.MODE],
+        path=values[_Column.FILE],
+        checksum=values.get(_Column.CHECKSUM, ""),
+        type=values[_Column.TYPE],
+        mode=values[_Column.MODE],
     )
-    modify = values[Column.OPERATION] == "modify"
-    return _BulkRow(path, new, modify, to_integer(values[Column.REPLICA]))
+    modify = values[_Column.OPERATION] == "modify"
+    return _BulkRow(path, new, modify, to_integer(values[_Column.REPLICA]))
 
 
 def _register_bulk_row(session: Session, row: _BulkRow) -> None:
