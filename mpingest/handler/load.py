@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mpingest.errors import MpingestError
 from mpingest.handler import core, operations
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 
 HANDLER_CLASS = "event_handler"
 REDIRECT_OPTIONS = {"allow_redirect": False}
@@ -37,6 +37,7 @@ class Handler:
     """A loaded script; with no script, every method answers its default."""
 
     default_operation: Operation = Operation.REGISTER_SYNC
+    default_delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
     module: ModuleType | None = None
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -47,6 +48,20 @@ class Handler:
         answer = self._call("operation", session, meta)
         if not isinstance(answer, Operation):
             raise HandlerFailure(f"operation() returned {answer!r}, not an Operation")
+        return answer
+
+    @property
+    def may_delete(self) -> bool:
+        """Whether anything that is gone may have to be deleted."""
+        return self.has("delete_mode") or self.default_delete_mode is not DeleteMode.DO_NOT_DELETE
+
+    def delete_mode(self, meta: dict[str, Any]) -> DeleteMode:
+        """What to do about an entry that is gone. Raises HandlerFailure where the script returns anything else."""
+        if not self.has("delete_mode"):
+            return self.default_delete_mode
+        answer = self._call("delete_mode", meta)
+        if not isinstance(answer, DeleteMode):
+            raise HandlerFailure(f"delete_mode() returned {answer!r}, not a DeleteMode")
         return answer
 
     def to_resource(self, session: Any, meta: dict[str, Any]) -> str | None:
@@ -69,6 +84,12 @@ class Handler:
         options = REDIRECT_OPTIONS if "data_obj" in name else {}
         self._call(name, self.module, logger, session, dict(meta), *operation, **options)
 
+    def delete_hook(self, name: str, session: Any, meta: dict[str, Any]) -> None:
+        """Call pre_/post_…_delete if the script has it; it gets no logger. Raises HandlerFailure."""
+        if name in self.methods:
+            options = REDIRECT_OPTIONS if "data_obj" in name else {}
+            self._call(name, self.module, session, dict(meta), **options)
+
     def _text(self, name: str, session: Any, meta: dict[str, Any]) -> str | None:
         if name not in self.methods:
             return None
@@ -87,7 +108,7 @@ class Handler:
 
 
 @lru_cache
-def load_handler(path: str, default_operation: Operation) -> Handler:
+def load_handler(path: str, default_operation: Operation, default_delete_mode: DeleteMode) -> Handler:
     """Load the class ``event_handler`` of the script at ``path``, once in a process.
 
     Raises MpingestError: one line that says what is wrong with the script.
@@ -102,7 +123,7 @@ def load_handler(path: str, default_operation: Operation) -> Handler:
         for name in dir(handler_class)
         if not name.startswith("_") and callable(getattr(handler_class, name))
     }
-    return Handler(default_operation, module, methods)
+    return Handler(default_operation, default_delete_mode, module, methods)
 
 
 def _import_script(path: str) -> ModuleType:

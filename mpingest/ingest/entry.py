@@ -11,15 +11,16 @@ import numpy as np
 
 from mpingest.handler.load import Handler, HandlerFailure, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.content import SourceError
+from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.names import UnusableName, logical_path, text
 from mpingest.ingest.put import Upload, put_as
 from mpingest.ingest.register import Conflict, Registration, registered_as
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.statuses import RequestError, Verdict
+from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import stat_row
 
@@ -109,6 +110,51 @@ class EntryIngestor:
             return _compare_registration(row, self._physical_path(entry), replicas)
         except REFUSALS:
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
+
+    def remove(self, relative: bytes, row: np.void, size: int) -> Result:
+        """Delete the object of an entry that is gone, as its delete mode says. Raises ZoneGone, Interrupted.
+
+        size: bytes, when it was last ingested
+        """
+        try:
+            entry = self._entry(relative, row)
+            mode = self._delete_mode(entry)
+            if mode is DeleteMode.DO_NOT_DELETE:
+                return Result(Outcome.GONE)
+            physical = self._physical_path(entry)
+            self.handler.delete_hook("pre_data_obj_delete", self.catalog.session, entry.meta)
+            self.retry.run(Deletion(self.catalog, mode, entry.logical, physical, size).perform)
+            self.handler.delete_hook("post_data_obj_delete", self.catalog.session, entry.meta)
+        except REFUSALS as error:
+            return Result(Outcome.FAILED, reason=str(error))
+        except RequestError as error:
+            return Result(Outcome.FAILED, error.status, str(error))
+        return Result(Outcome.REMOVED)
+
+    def remove_collection(self, relative: bytes, row: np.void) -> Result:
+        """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
+        try:
+            entry = self._entry(relative, row)
+            if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
+                return Result(Outcome.GONE)
+            self.handler.delete_hook("pre_coll_delete", self.catalog.session, entry.meta)
+            self.retry.run(lambda: self.catalog.remove_collection(entry.logical))
+            self.handler.delete_hook("post_coll_delete", self.catalog.session, entry.meta)
+        except REFUSALS as error:
+            return Result(Outcome.FAILED, reason=str(error))
+        except RequestError as error:
+            if error.status == COLLECTION_NOT_EMPTY:
+                self.logger.info("kept", path=entry.meta["path"], reason="its collection holds what is not ours")
+                return Result(Outcome.GONE)
+            if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
+                return Result(Outcome.FAILED, error.status, str(error))
+        return Result(Outcome.REMOVED)
+
+    def _delete_mode(self, entry: _Entry) -> DeleteMode:
+        mode = self.handler.delete_mode(entry.meta)
+        if mode not in COMPATIBLE[entry.operation]:
+            raise Conflict(f"delete mode {mode.name} does not fit operation {entry.operation.name}")
+        return mode
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.

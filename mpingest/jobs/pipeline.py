@@ -20,13 +20,13 @@ import numpy.typing as npt
 from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.entry import EntryIngestor, Known, Result
+from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
-from mpingest.jobs import tally
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.removal import Remover
+from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree
 from mpingest.jobs.visit import Visitor
-from mpingest.manifest.states import Outcome
+from mpingest.manifest.states import Change, Outcome
 
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
@@ -69,12 +69,9 @@ class Pipeline:
     Use as a context manager: leaving it ends the threads.
     """
 
-    visitor: Visitor
-    ingestor: EntryIngestor
-    recorder: Recorder
+    visitor: Visitor | Remover
+    tools: Tools
     sessions: int
-    ending: threading.Event
-    """Set when the run ends, whatever is still waiting."""
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
@@ -97,7 +94,7 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
-            self.ending.set()
+            self.tools.ending.set()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -137,10 +134,7 @@ class Pipeline:
 
     def counters(self) -> npt.NDArray[np.int64]:
         """The tally, shape (tally.SIZE,)."""
-        counts = self.recorder.counts
-        counts[tally.REQUESTS] = self.ingestor.catalog.requests
-        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.changes
-        return counts
+        return self.tools.counts()
 
     def throttle(self, waiting_slices: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
@@ -156,19 +150,19 @@ class Pipeline:
         try:
             while (task := self._next_task()) is not None:
                 task()
-                self.recorder.seal_if_due()
+                self.tools.recorder.seal_if_due()
         except Interrupted:
             return
         except BaseException as error:
             with self._changed:
                 self._error = self._error or error
-                self.ending.set()
+                self.tools.ending.set()
                 self._changed.notify_all()
             self._news.set()
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self.ending.is_set():
+            while not self.tools.ending.is_set():
                 # Scans first: what they find is all that idle ranks can steal.
                 if self._scans and self._slices_waiting < SLICES_AHEAD:
                     scan = self._scans.popleft()
@@ -177,7 +171,7 @@ class Pipeline:
                     chunk = run.chunks.popleft()
                     return lambda: self._ingest(run, chunk)
                 if not self._changed.wait(timeout=SEAL_CHECK_SECONDS):
-                    return self.recorder.seal_if_due
+                    return self.tools.recorder.seal_if_due
             return None
 
     def _scan_on(self, scan: _Scan) -> None:
@@ -199,8 +193,11 @@ class Pipeline:
         for index in chunk:
             relative = os.path.join(content.relative, content.entries.name(index))
             row = content.entries.rows[index]
-            _, situation, is_settled, replica, known_size = content.plan[index].tolist()
-            result = self.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+            change, situation, is_settled, replica, known_size = content.plan[index].tolist()
+            if change == Change.DELETED:
+                run.results[index] = self.tools.ingestor.remove(relative, row, known_size)
+                continue
+            result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
             if result.outcome is Outcome.DONE and not is_settled:
                 result = replace(result, outcome=Outcome.UNSETTLED)
             run.results[index] = result
@@ -209,7 +206,7 @@ class Pipeline:
             if run.unfinished:
                 return
         results = [result for result in run.results if result is not None]
-        self.recorder.entries(content.relative, content.entries, content.plan["change"], results)
+        self.tools.recorder.entries(content.relative, content.entries, content.plan["change"], results)
         with self._changed:
             self._slices.remove(run)
             self._events.append(Finished(run.unit))
