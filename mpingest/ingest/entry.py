@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mpingest.handler.load import Handler, HandlerFailure, Logger
+from mpingest.handler.calls import Handler, HandlerFailure, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation

@@ -22,7 +22,8 @@ import numpy.typing as npt
 from mpingest.errors import MpingestError
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.world import abort_on_error, open_world
-from mpingest.handler.load import Handler, load_handler
+from mpingest.handler.calls import Handler
+from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor
