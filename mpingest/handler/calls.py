@@ -162,9 +162,7 @@ class Handler:
             return answer
         raise HandlerFailure(f"{name}() returned {answer!r}, not a string that iRODS can hold")
 
-    def _declared(
-        self, name: str, meta: Meta, checked: Callable[[Any], tuple[Answer, ...]]
-    ) -> tuple[Answer, ...]:
+    def _declared(self, name: str, meta: Meta, checked: Callable[[Any], tuple[Answer, ...]]) -> tuple[Answer, ...]:
         if name not in self.methods:
             return ()
         answer = self._call(name, dict(meta))

@@ -71,7 +71,7 @@ class CharacterMap:
         return name if changed == name else changed + self._suffix(name, changed)
 
     def _suffix(self, name: str, changed: str) -> str:
-        """What tells names apart that have become the same: positions and characters, or a digest if that is shorter."""
+        """What tells apart names that become the same: the changes, or a digest where that is shorter."""
         differences = b"".join(
             (chr(index) + before).encode()
             for index, (before, after) in enumerate(zip(name, changed, strict=True))

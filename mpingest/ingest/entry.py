@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
+from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.content import SourceError
-from mpingest.ingest.names import UnusableName, logical_path, text
+from mpingest.ingest.deadline import Deadline, TookTooLong, Watch
+from mpingest.ingest.names import Name, Naming, UnusableName, text
 from mpingest.ingest.put import Upload, put_as
 from mpingest.ingest.register import Conflict, Registration, registered_as
 from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.routes import KnownCollections, routed_path
 from mpingest.ingest.statuses import RequestError, Verdict
+from mpingest.ingest.users import Users
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import stat_row
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +45,32 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """meta: empty where there is no script to see it; catalog: of the user whose entry it is."""
+
     path: bytes
-    logical: str
+    name: Name
     row: np.void
     meta: dict[str, Any]
-    operation: Operation
+    catalog: Catalog
+
+    @property
+    def logical(self) -> str:
+        return self.name.path
+
+    @property
+    def session(self) -> Any:
+        return self.catalog.session
 
 
 class UnavailableOperation(Exception):
     """The handler asks for an operation that this version doesn't have."""
 
 
-REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation)
+class UnusableUser(Exception):
+    """No session can be had for the user that the handler names."""
+
+
+REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
 
@@ -57,127 +80,244 @@ class EntryIngestor:
 
     job: JobFacts
     handler: Handler
-    catalog: Catalog
+    naming: Naming
+    users: Users
     retry: RetryPolicy
     logger: Logger
     default_resource: str | None
+    watch: Watch = field(default_factory=Watch)
+    collections: KnownCollections = field(default_factory=KnownCollections)
+
+    @property
+    def catalog(self) -> Catalog:
+        """That of the user who runs the job."""
+        return self.users.own
+
+    # What there is to do about an entry.
 
     def ingest(self, relative: bytes, row: np.void, situation: Situation) -> Result:
         """Do about the entry what its operation wants done. Raises ZoneGone, nothing else."""
         try:
-            entry = self._entry(relative, row)
-            if reason := _nothing_to_send(entry):
-                self.logger.info("skipped", path=entry.meta["path"], reason=reason)
-                return Result(Outcome.SKIPPED, reason=reason)
-            sent = self._act(entry, situation)
+            return self._with_entry(relative, row, lambda entry: self._ingest(entry, situation))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             return Result(Outcome.FAILED, error.status, str(error))
-        if not _unchanged(entry.path, row):
-            return Result(Outcome.UNSETTLED, reason="changed while it was ingested", sent=sent)
-        return Result(Outcome.DONE, sent=sent)
+
+    def next_try(self, relative: bytes, row: np.void, tries: int) -> float | None:
+        """Seconds until an entry that failed ``tries`` times is to be tried again; None: it has failed for good."""
+        if not self.handler.has("max_retries"):
+            return None
+        try:
+            meta = self._meta(relative, row)
+            if tries > self.handler.max_retries(self.logger, meta):
+                return None
+            return self.handler.delay(self.logger, meta, tries)
+        except REFUSALS as error:
+            self.logger.error("not tried again", path=os.fsdecode(self.path(relative)), reason=str(error))
+            return None
 
     def adopts(self, relative: bytes, row: np.void, replicas: list[Replica]) -> bool:
         """Whether what the catalog has under the entry's name is all that its operation wants there."""
         try:
-            entry = self._entry(relative, row)
-            if entry.operation is Operation.NO_OP:
-                return False
-            if entry.operation is Operation.PUT:
-                return any(replica.good for replica in replicas)
-            if entry.operation.sends_content:
-                return any(put_as(replica, row, entry.path) for replica in replicas)
-            physical = self._physical_path(entry)
+            return self._with_entry(relative, row, lambda entry: self._adopts(entry, replicas))
         except REFUSALS:
             return False
-        return any(registered_as(replica, row, physical) for replica in replicas)
+
+    def operation(self, relative: bytes, row: np.void) -> Operation:
+        """What is to be done about an entry. Raises one of REFUSALS."""
+        return self._with_entry(relative, row, self._operation)
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
 
-        Raises RequestError, UnusableName, HandlerFailure, ZoneGone.
+        Raises RequestError, ZoneGone, one of REFUSALS.
         """
-        path = self.path(relative)
-        logical = logical_path(self.job.target, relative)
-        meta = entry_meta(self.job, path, logical, row)
-        # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
-        if self.handler.has("pre_coll_create") and self.retry.run(lambda: self.catalog.collection_exists(logical)):
-            return False
-        self.handler.hook("pre_coll_create", self.logger, self.catalog.session, meta)
-        created = self.retry.run(lambda: self.catalog.make_collection(logical))
-        if created:
-            self.handler.hook("post_coll_create", self.logger, self.catalog.session, meta)
-        return created
+        return self._with_entry(relative, row, self._make_collection)
 
-    def operation(self, relative: bytes, row: np.void) -> Operation:
-        """What is to be done about an entry. Raises UnusableName, HandlerFailure, UnavailableOperation."""
-        return self._entry(relative, row).operation
+    def modify_collection(self, relative: bytes, row: np.void) -> None:
+        """Tell the handler of a directory that has changed, and whose collection was there before.
 
-    def listing(self, relative: bytes) -> dict[bytes, list[Replica]]:
-        """The replicas in the directory's collection by name. Raises RequestError, ZoneGone."""
-        logical = logical_path(self.job.target, relative)
-        found: dict[bytes, list[Replica]] = {}
-        for replica in self.retry.run(lambda: list(self.catalog.listing(logical))):
-            found.setdefault(os.fsencode(replica.name), []).append(replica)
+        Raises one of REFUSALS.
+        """
+        if self.handler.has("pre_coll_modify") or self.handler.has("post_coll_modify"):
+            self._with_entry(relative, row, self._modify_collection)
+
+    def listing(self, relative: bytes) -> dict[str, list[Replica]]:
+        """The replicas in the directory's collection by logical path. Raises RequestError, ZoneGone, UnusableName."""
+        collection = self.naming.of(relative).path
+        found: dict[str, list[Replica]] = {}
+        for replica in self.retry.run(lambda: list(self.catalog.listing(collection))):
+            found.setdefault(f"{collection}/{replica.name}", []).append(replica)
         return found
 
-    def _entry(self, relative: bytes, row: np.void) -> _Entry:
-        path = self.path(relative)
-        logical = logical_path(self.job.target, relative)
-        meta = entry_meta(self.job, path, logical, row)
-        operation = self.handler.operation(self.catalog.session, meta)
-        if operation not in ACTIONS:
-            raise UnavailableOperation(f"operation {operation.name} is not available in this version")
-        return _Entry(path, logical, row, meta, operation)
-
-    def _act(self, entry: _Entry, situation: Situation) -> int:
-        action = ACTIONS[entry.operation][situation]
-        if action.hook is Hook.NONE:
-            return self._send(action.request, entry)
-        extra = (entry.operation,) if entry.operation.sends_content else ()
-        session = self.catalog.session
-        self.handler.hook(f"pre_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        sent = self._send(action.request, entry)
-        self.handler.hook(f"post_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        return sent
-
-    def _send(self, request: Request, entry: _Entry) -> int:
-        if request is Request.NOTHING:
-            return 0
+    def logical_path(self, relative: bytes) -> str:
+        """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
         try:
-            return self._request(request, entry)
-        except RequestError as error:
-            if error.verdict is not Verdict.NO_COLLECTION:
-                raise
-        # Someone removed the collection since we made it.
-        self.retry.run(lambda: self.catalog.make_collections(entry.logical.rpartition("/")[0]))
-        return self._request(request, entry)
-
-    def _request(self, request: Request, entry: _Entry) -> int:
-        resource = self.handler.to_resource(self.catalog.session, entry.meta) or self.default_resource
-        if not entry.operation.sends_content:
-            physical = self._physical_path(entry)
-            Registration(self.catalog, self.retry, entry.logical, physical, entry.row, resource).perform(request)
-            return 0
-        keeps_existing = entry.operation is Operation.PUT
-        upload = Upload(self.catalog, self.retry, entry.logical, entry.path, resource, keeps_existing)
-        upload.perform(request)
-        return upload.sent
+            return self.naming.of(relative).path
+        except UnusableName:
+            return ""
 
     def path(self, relative: bytes) -> bytes:
         """The absolute path of an entry."""
         return os.path.join(self.job.root, relative) if relative else self.job.root
 
+    # An entry with all that the handler says of it, within the time that it may take.
+
+    def _with_entry(self, relative: bytes, row: np.void, work: Callable[[_Entry], Answer]) -> Answer:
+        def within(deadline: Deadline | None) -> Answer:
+            with self._entry(relative, row, deadline) as entry:
+                return work(entry)
+
+        if not self.handler.has("timeout"):
+            return within(None)
+        seconds = self.handler.timeout(self.logger, self._meta(relative, row))
+        return self.watch.run(seconds, within) if seconds else within(None)
+
+    @contextmanager
+    def _entry(self, relative: bytes, row: np.void, deadline: Deadline | None) -> Iterator[_Entry]:
+        path, name = self.path(relative), self.naming.of(relative)
+        if self.handler.module is None:
+            yield _Entry(path, name, row, {}, self.catalog)
+            return
+        meta = entry_meta(self.job, path, name.path, row) | name.meta
+        if not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
+            name = replace(name, path=routed_path(self.job.target, collection, name.path.rpartition("/")[2]))
+            meta["target"] = name.path
+        with self._catalog(meta) as catalog:
+            yield _Entry(path, name, row, meta, catalog.until(deadline) if deadline else catalog)
+
+    @contextmanager
+    def _catalog(self, meta: dict[str, Any]) -> Iterator[Catalog]:
+        user = self.handler.as_user(meta)
+        if user is None:
+            yield self.catalog
+            return
+        try:
+            catalog = self.users.borrow(user)
+        except MpingestError as error:
+            raise UnusableUser(f"as_user() returned {user}, for whom no session can be had: {error}") from error
+        try:
+            yield catalog
+        finally:
+            self.users.give_back(user)
+
+    def _meta(self, relative: bytes, row: np.void) -> dict[str, Any]:
+        name = self.naming.of(relative)
+        return entry_meta(self.job, self.path(relative), name.path, row) | name.meta
+
+    # The steps.
+
+    def _operation(self, entry: _Entry) -> Operation:
+        operation = self.handler.operation(entry.session, entry.meta)
+        if operation not in ACTIONS:
+            raise UnavailableOperation(f"operation {operation.name} is not available in this version")
+        return operation
+
+    def _ingest(self, entry: _Entry, situation: Situation) -> Result:
+        operation = self._operation(entry)
+        if reason := _nothing_to_send(entry, operation):
+            self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
+            return Result(Outcome.SKIPPED, reason=reason)
+        sent = self._act(entry, operation, situation)
+        if not _unchanged(entry.path, entry.row):
+            return Result(Outcome.UNSETTLED, reason="changed while it was ingested", sent=sent)
+        return Result(Outcome.DONE, sent=sent)
+
+    def _adopts(self, entry: _Entry, replicas: list[Replica]) -> bool:
+        operation = self._operation(entry)
+        if operation is Operation.NO_OP:
+            return False
+        if operation is Operation.PUT:
+            return any(replica.good for replica in replicas)
+        if operation.sends_content:
+            return any(put_as(replica, entry.row, entry.path) for replica in replicas)
+        physical = self._physical_path(entry)
+        return any(registered_as(replica, entry.row, physical) for replica in replicas)
+
+    def _make_collection(self, entry: _Entry) -> bool:
+        # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
+        if self.handler.has("pre_coll_create"):
+            if self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
+                return False
+            self.handler.hook("pre_coll_create", self.logger, entry.session, entry.meta)
+        created = self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        if created:
+            if entry.name.avus:
+                AttributeWriter(entry.catalog, self.retry, entry.logical, "collection").add(Attributes(entry.name.avus))
+            self.handler.hook("post_coll_create", self.logger, entry.session, entry.meta)
+        return created
+
+    def _modify_collection(self, entry: _Entry) -> None:
+        self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
+        self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
+
+    def _act(self, entry: _Entry, operation: Operation, situation: Situation) -> int:
+        action = ACTIONS[operation][situation]
+        if action.hook is Hook.NONE:
+            return self._send(action.request, entry, operation)
+        extra = (operation,) if operation.sends_content else ()
+        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        sent = self._send(action.request, entry, operation)
+        if action.request is Request.NOTHING and operation is not Operation.NO_OP:
+            self._give(entry, self._attributes(entry), made=False)
+        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        return sent
+
+    def _send(self, request: Request, entry: _Entry, operation: Operation) -> int:
+        if request is Request.NOTHING:
+            return 0
+        collection = entry.logical.rpartition("/")[0]
+        if self.handler.has("collection_for"):
+            self.collections.ensure(entry.catalog, self.retry, collection)
+        try:
+            return self._request(request, entry, operation)
+        except RequestError as error:
+            if error.verdict is not Verdict.NO_COLLECTION:
+                raise
+        # Someone removed the collection since we made it.
+        self.retry.run(lambda: entry.catalog.make_collections(collection))
+        return self._request(request, entry, operation)
+
+    def _request(self, request: Request, entry: _Entry, operation: Operation) -> int:
+        attributes = self._attributes(entry)
+        resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
+        if not operation.sends_content:
+            physical = self._physical_path(entry)
+            registration = Registration(entry.catalog, self.retry, entry.logical, physical, entry.row, resource)
+            self._give(entry, attributes, made=registration.perform(request))
+            return 0
+        keeps_existing = operation is Operation.PUT
+        upload = Upload(
+            entry.catalog, self.retry, entry.logical, entry.path, resource, keeps_existing, attributes.keywords()
+        )
+        upload.perform(request)
+        self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
+        return upload.sent
+
+    def _attributes(self, entry: _Entry) -> Attributes:
+        if self.handler.module is None:
+            return Attributes(entry.name.avus)
+        return Attributes((*entry.name.avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
+
+    def _give(self, entry: _Entry, attributes: Attributes, *, made: bool) -> None:
+        if not attributes:
+            return
+        writer = AttributeWriter(entry.catalog, self.retry, entry.logical)
+        if made:
+            writer.add(attributes)
+        else:
+            writer.replace(attributes)
+
     def _physical_path(self, entry: _Entry) -> str:
-        return self.handler.target_path(self.catalog.session, entry.meta) or text(entry.path)
+        return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
 
 
-def _nothing_to_send(entry: _Entry) -> str:
+def _nothing_to_send(entry: _Entry, operation: Operation) -> str:
     kind = stat.S_IFMT(int(entry.row["mode"]))
     if kind not in (stat.S_IFREG, stat.S_IFLNK):
         return "a special file: neither regular nor a link"
-    if kind == stat.S_IFLNK and entry.operation.sends_content and not os.path.isfile(entry.path):
+    if kind == stat.S_IFLNK and operation.sends_content and not os.path.isfile(entry.path):
         return "a link to no regular file: nothing to put"
     return ""
 

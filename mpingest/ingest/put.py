@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,9 @@ _READ_SIZE = 1024 * 1024
 class Upload:
     """The data object ``logical`` with the content of the file ``path``.
 
-    keeps_existing: a good object that turns out to be there already is left alone. sent: bytes that went.
+    keeps_existing: a good object that turns out to be there already is left alone
+    included: see ``Catalog.put``; it is only sent with what makes a new object
+    sent: bytes that went; made: whether there is a new object; carried: whether ``included`` went with it
     """
 
     catalog: Catalog
@@ -32,12 +35,16 @@ class Upload:
     path: bytes
     resource: str | None
     keeps_existing: bool
+    included: Mapping[str, str] | None = None
     sent: int = 0
+    made: bool = False
+    carried: bool = False
 
     def perform(self, request: Request) -> None:
         """PUT or OVERWRITE. Raises RequestError, SourceError, ZoneGone."""
         try:
             self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE))
+            self.made = request is Request.PUT
         except RequestError as error:
             if error.verdict is not Verdict.ALREADY:
                 raise
@@ -52,8 +59,9 @@ class Upload:
         with open_source(self.path) as source:
             if source.size <= SINGLE_MESSAGE_LIMIT:
                 content = source.read(SINGLE_MESSAGE_LIMIT)
-                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite)
-                self.sent = len(content)
+                included = None if overwrite else self.included
+                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=included)
+                self.sent, self.carried = len(content), not overwrite
             else:
                 self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
 

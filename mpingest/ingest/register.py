@@ -29,15 +29,17 @@ class Registration:
     row: np.void
     resource: str | None
 
-    def perform(self, request: Request) -> None:
-        """REGISTER, UPDATE or RECONCILE. Raises RequestError, Conflict, ZoneGone."""
+    def perform(self, request: Request) -> bool:
+        """REGISTER, UPDATE or RECONCILE; whether there is a new object. Raises RequestError, Conflict, ZoneGone."""
         step = {Request.REGISTER: self._register, Request.UPDATE: self._update}.get(request, self._reconcile)
         try:
             self.retry.run(step)
+            return request is Request.REGISTER
         except RequestError as error:
             if step == self._reconcile or error.verdict not in (Verdict.ALREADY, Verdict.ABSENT):
                 raise
             self.retry.run(self._reconcile)
+            return False
 
     def _register(self) -> None:
         self.catalog.register(self.logical, self.physical, *_size_and_mtime(self.row), self.resource)

@@ -22,14 +22,16 @@ import numpy.typing as npt
 from mpingest.errors import MpingestError
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.world import abort_on_error, open_world
-from mpingest.handler.calls import Handler
-from mpingest.handler.load import load_handler
+from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.handler.load import load_handler, process_state_kept
 from mpingest.handler.meta import JobFacts
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.session import open_session
+from mpingest.ingest.session import open_session, session_for
 from mpingest.ingest.statuses import RequestError
+from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
 from mpingest.jobs.log import open_log
@@ -87,7 +89,7 @@ def start(request: Request) -> Summary:
         with abort_on_error(comm):
             counts, shares = _work(comm, opened, request.options)
         seconds = time.monotonic() - began
-        return _on_first(comm, lambda: _close_run(opened, seconds, counts, shares))
+        return _on_first(comm, lambda: _close_run(opened, request.options, seconds, counts, shares))
 
 
 def _handler(options: RunOptions) -> Handler:
@@ -118,7 +120,30 @@ def _open_run(stack: ExitStack, request: Request) -> _OpenRun:
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    return _OpenRun(spec, job, job.new_run(), notes)
+    run = job.new_run()
+    _call_job_hook("pre_job", _OpenRun(spec, job, run, notes), options)
+    return _OpenRun(spec, job, run, notes)
+
+
+def _facts(spec: JobSpec, options: RunOptions) -> JobFacts:
+    script = os.path.abspath(options.handler) if options.handler else None
+    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
+
+
+def _call_job_hook(name: str, opened: _OpenRun, options: RunOptions, summary: Summary | None = None) -> None:
+    """pre_job or post_job, on rank 0. Raises MpingestError where the script's method fails."""
+    handler = _handler(options)
+    if not handler.has(name):
+        return
+    meta = _facts(opened.spec, options).meta | {"run": opened.run.number}
+    if summary is not None:
+        meta["summary"] = summary.to_json()
+    logger = open_log(opened.run.log, COORDINATOR, opened.spec.name, opened.run.number)
+    try:
+        with process_state_kept():
+            handler.job_hook(name, logger, meta)
+    except HandlerFailure as error:
+        raise MpingestError(f"event handler {options.handler}: {error}") from error
 
 
 def _make_parents(session: Any, parent: str) -> None:
@@ -156,7 +181,6 @@ def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions) -> tuple[tally.
 @contextmanager
 def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipeline]:
     spec, run = opened.spec, opened.run
-    facts = JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache)
     attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
     logger = open_log(run.log, rank, spec.name, run.number)
     with ExitStack() as stack:
@@ -169,7 +193,11 @@ def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipe
         resource = options.resource or getattr(session, "default_resource", None)
         ending = threading.Event()
         retry = RetryPolicy(options.zone_timeout, ending)
-        ingestor = EntryIngestor(facts, _handler(options), catalog, retry, logger, resource)
+        handler = _handler(options)
+        naming = Naming(spec.root, spec.target, handler.character_map)
+        users = Users(catalog, session_for)
+        stack.callback(users.close)
+        ingestor = EntryIngestor(_facts(spec, options), handler, naming, users, retry, logger, resource)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "w", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
@@ -179,12 +207,19 @@ def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipe
         logger.info("worker ended", **tally.as_mapping(recorder.counts))
 
 
-def _close_run(opened: _OpenRun, seconds: float, counts: tally.Counts, shares: npt.NDArray[np.void]) -> Summary:
+def _close_run(
+    opened: _OpenRun, options: RunOptions, seconds: float, counts: tally.Counts, shares: npt.NDArray[np.void]
+) -> Summary:
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
     summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes)
     write_json(opened.run.file("summary.json"), summary.to_json())
+    try:
+        _call_job_hook("post_job", opened, options, summary)
+    except MpingestError as error:
+        summary.notes.append(str(error))
+        write_json(opened.run.file("summary.json"), summary.to_json())
     return summary
 
 

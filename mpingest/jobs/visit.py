@@ -53,8 +53,8 @@ class _Visit:
     visitor: Visitor
     subtree: Subtree
     rows: DirectoryRows | None
-    found: dict[bytes, list[Replica]] = field(default_factory=dict)
-    """What was in the collection before; empty where that is known."""
+    found: dict[str, list[Replica]] = field(default_factory=dict)
+    """What was in the collection before, by logical path; empty where that is known."""
 
     def steps(self) -> Iterator[list[Unit]]:
         ingestor = self.visitor.ingestor
@@ -83,13 +83,20 @@ class _Visit:
         return self.rows is not None and self.rows.state in (DirectoryState.COMPLETE, DirectoryState.PARTIAL)
 
     def _ensure_collection(self, operation: Operation) -> None:
-        if self._has_collection or operation is Operation.NO_OP:
+        ingestor, relative, row = self.visitor.ingestor, self.subtree.relative, self.subtree.row
+        # A script that says where files belong has the collections made that it names, and only these.
+        if operation is Operation.NO_OP or ingestor.handler.has("collection_for"):
             return
-        relative, visitor = self.subtree.relative, self.visitor
-        if visitor.ingestor.make_collection(relative, self.subtree.row):
-            visitor.recorder.add(tally.COLLECTIONS)
-        elif not visitor.options.initial_ingest:
-            self.found = visitor.ingestor.listing(relative)
+        if self._has_collection:
+            if self.subtree.change != Change.UNCHANGED:
+                ingestor.modify_collection(relative, row)
+            return
+        if ingestor.make_collection(relative, row):
+            self.visitor.recorder.add(tally.COLLECTIONS)
+            return
+        ingestor.modify_collection(relative, row)
+        if not self.visitor.options.initial_ingest:
+            self.found = ingestor.listing(relative)
 
     def _sort_out(self, batch: EntryBatch, diff: DirectoryDiff, began: int) -> list[Unit]:
         changes = diff.classify(batch)
@@ -108,10 +115,8 @@ class _Visit:
         act = changes != Change.UNCHANGED
         if self.found:
             self._compare_with_collection(files, act, situations)
-        handler = self.visitor.ingestor.handler
-        hooked = handler.has("pre_data_obj_modify") or handler.has("post_data_obj_modify")
         adopted = (changes != Change.UNCHANGED) & ~act
-        if not hooked:
+        if not self.visitor.ingestor.handler.wants_metadata_changes:
             adopted |= changes == Change.METADATA
             act &= changes != Change.METADATA
         is_settled = settled(files.rows, began)
@@ -124,12 +129,13 @@ class _Visit:
         self, files: EntryBatch, act: npt.NDArray[np.bool_], situations: npt.NDArray[np.uint8]
     ) -> None:
         """Takes out of ``act`` what the collection already holds; marks as FOUND what it holds differently."""
+        ingestor = self.visitor.ingestor
         for index in np.flatnonzero(act).tolist():
-            name = files.name(index)
-            replicas = self.found.get(name)
+            relative = self._below(files.name(index))
+            replicas = self.found.get(ingestor.logical_path(relative))
             if replicas is None:
                 continue
-            if self.visitor.ingestor.adopts(self._below(name), files.rows[index], replicas):
+            if ingestor.adopts(relative, files.rows[index], replicas):
                 act[index] = False
             else:
                 situations[index] = Situation.FOUND
