@@ -8,7 +8,7 @@ from mpingest.handler.operations import Operation
 from mpingest.jobs.directory import default_jobs_directory
 from mpingest.jobs.spec import RunOptions
 
-OPERATIONS = {"register_sync": Operation.REGISTER_SYNC, "put": Operation.PUT, "put_sync": Operation.PUT_SYNC}
+OPERATIONS = {operation.name.lower(): operation for operation in Operation}
 
 
 @click.command(short_help="Run a job in this MPI world; again: only what changed.")
@@ -19,8 +19,9 @@ OPERATIONS = {"register_sync": Operation.REGISTER_SYNC, "put": Operation.PUT, "p
     type=click.Choice(list(OPERATIONS)),
     default="register_sync",
     show_default=True,
-    help="register_sync: register files in place. put: copy new files into the vault. "
-    "put_sync: copy new and changed files.",
+    help="register_sync: register files in place. register_as_replica_sync: the same, and where an object is there "
+    "already, as one more replica of it. put: copy new files into the vault. put_sync: copy new and changed files. "
+    "put_append: copy new files, and of files that have grown what is new. no_op: only call the handler.",
 )
 @click.option("--event-handler", metavar="FILE", help="Python script with a class event_handler; it may override all.")
 @click.option("--resource", metavar="NAME", help="Resource to register on or put to [default: the environment's].")

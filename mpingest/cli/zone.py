@@ -22,6 +22,7 @@ from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve
 
 ENVIRONMENT_VARIABLE = "IRODS_ENVIRONMENT_FILE"
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 P = ParamSpec("P")
 
@@ -63,6 +64,7 @@ def start(*, directory: Path | None, host: str, port: int, name: str, user: str,
 @_clear_errors
 def run(command: tuple[str, ...]) -> None:
     """Run COMMAND with a zone of its own, which is gone afterwards; the exit code is that of COMMAND."""
+    _exit_on_signals()
     with EmbeddedZone() as embedded:
         status = _run(command, os.environ | {ENVIRONMENT_VARIABLE: str(embedded.environment_file)})
     sys.exit(status)
@@ -114,9 +116,19 @@ def _signals_passed_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
 
-    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in _SIGNALS:
+        signal.signal(number, pass_on)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        _exit_on_signals()
+
+
+def _exit_on_signals() -> None:
+    """A signal ends this process the orderly way, so that the zone is cleaned up."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for number in _SIGNALS:
+        signal.signal(number, leave)

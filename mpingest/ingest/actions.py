@@ -14,10 +14,12 @@ class Situation(IntEnum):
     ABSENT = 0
     """Not in the catalog, as far as known."""
     FOUND = 1
-    """In the catalog, but not as the operation wants it, and not (or not surely) by our doing."""
-    CHANGED = 2
+    """In the catalog, but not as the file is, and not (or not surely) by our doing."""
+    ELSEWHERE = 2
+    """In the catalog, but without a replica of this file."""
+    CHANGED = 3
     """Ours, and the file has changed since."""
-    METADATA = 3
+    METADATA = 4
     """Ours; only the file's ctime has changed since."""
 
 
@@ -27,10 +29,15 @@ class Request(Enum):
     NOTHING = auto()
     REGISTER = auto()
     UPDATE = auto()
+    """Size and mtime of our replica, as its number is recorded."""
     RECONCILE = auto()
-    """Look at the replicas, then adopt or update the one with our physical path."""
+    """Look at the replicas, then register, or update the one with our physical path."""
+    REGISTER_REPLICA = auto()
+    """One more replica of an object that is there."""
     PUT = auto()
     OVERWRITE = auto()
+    APPEND = auto()
+    """Only what the file has more than the object."""
 
 
 class Hook(Enum):
@@ -51,31 +58,52 @@ class Action:
 
 _LEAVE = Action(Request.NOTHING, Hook.NONE)
 _HOOKS_ONLY = Action(Request.NOTHING, Hook.MODIFY)
+_PUT = Action(Request.PUT, Hook.CREATE)
+_OVERWRITE = Action(Request.OVERWRITE, Hook.MODIFY)
+_RECONCILE = Action(Request.RECONCILE, Hook.MODIFY)
 
 ACTIONS: dict[Operation, dict[Situation, Action]] = {
     Operation.REGISTER_SYNC: {
         Situation.ABSENT: Action(Request.REGISTER, Hook.CREATE),
-        Situation.FOUND: Action(Request.RECONCILE, Hook.MODIFY),
+        Situation.FOUND: _RECONCILE,
+        Situation.ELSEWHERE: _RECONCILE,
+        Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.REGISTER_AS_REPLICA_SYNC: {
+        Situation.ABSENT: Action(Request.REGISTER, Hook.CREATE),
+        Situation.FOUND: _RECONCILE,
+        Situation.ELSEWHERE: Action(Request.REGISTER_REPLICA, Hook.CREATE),
         Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.PUT: {
-        Situation.ABSENT: Action(Request.PUT, Hook.CREATE),
-        Situation.FOUND: Action(Request.OVERWRITE, Hook.MODIFY),
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
         Situation.CHANGED: _LEAVE,
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.PUT_SYNC: {
-        Situation.ABSENT: Action(Request.PUT, Hook.CREATE),
-        Situation.FOUND: Action(Request.OVERWRITE, Hook.MODIFY),
-        Situation.CHANGED: Action(Request.OVERWRITE, Hook.MODIFY),
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
+        Situation.CHANGED: _OVERWRITE,
+        Situation.METADATA: _HOOKS_ONLY,
+    },
+    Operation.PUT_APPEND: {
+        Situation.ABSENT: _PUT,
+        Situation.FOUND: _OVERWRITE,
+        Situation.ELSEWHERE: _OVERWRITE,
+        Situation.CHANGED: Action(Request.APPEND, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.NO_OP: {
         Situation.ABSENT: Action(Request.NOTHING, Hook.CREATE),
         Situation.FOUND: _HOOKS_ONLY,
+        Situation.ELSEWHERE: _HOOKS_ONLY,
         Situation.CHANGED: _HOOKS_ONLY,
         Situation.METADATA: _HOOKS_ONLY,
     },
 }
-"""The operations that can be run, and what each does in each situation."""
+"""What each operation does in each situation."""

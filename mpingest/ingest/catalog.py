@@ -36,15 +36,24 @@ DATA_OBJ_PUT = 606
 MOD_DATA_OBJ_META = 622
 PHY_PATH_REG = 630
 DATA_OBJ_CLOSE = 673
+DATA_OBJ_LSEEK = 674
 DATA_OBJ_WRITE = 676
 COLL_CREATE = 681
 GEN_QUERY = 702
 ATOMIC_METADATA = 20002
 ATOMIC_ACL = 20005
+REGISTER_PHYSICAL_PATH = 20008
 CHANGING = frozenset(
     {
-        *(DATA_OBJ_OPEN, DATA_OBJ_PUT, MOD_DATA_OBJ_META, PHY_PATH_REG, DATA_OBJ_CLOSE, COLL_CREATE),
-        *(ATOMIC_METADATA, ATOMIC_ACL),
+        DATA_OBJ_OPEN,
+        DATA_OBJ_PUT,
+        MOD_DATA_OBJ_META,
+        PHY_PATH_REG,
+        REGISTER_PHYSICAL_PATH,
+        DATA_OBJ_CLOSE,
+        COLL_CREATE,
+        ATOMIC_METADATA,
+        ATOMIC_ACL,
     }
 )
 """Requests that change the catalog."""
@@ -70,6 +79,7 @@ _AVU_COLUMNS = (600, 601, 602)
 _RESULT = re.compile(
     r"<SqlResult_PI>\s*<attriInx>(\d+)</attriInx>\s*<reslen>\d+</reslen>(.*?)</SqlResult_PI>", re.DOTALL
 )
+_BINARY = re.compile(r"<buf>(.*?)</buf>", re.DOTALL)
 _VALUE = re.compile(r"<value>(.*?)</value>", re.DOTALL)
 _CONTINUE = re.compile(r"<continueInx>(-?\d+)</continueInx>")
 
@@ -150,9 +160,22 @@ class Catalog:
     def register(self, path: str, physical: str, size: int, mtime: int, resource: str | None) -> None:
         """Register the file ``physical`` (as the server sees it) as a new data object."""
         keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
-        if self.administrator:
-            keywords["noChkFilePerm"] = ""  # servers let nobody but a rodsadmin say where a file is
-        self._request(PHY_PATH_REG, _object_message(path, keywords | _destination(resource)))
+        keywords |= self._path_permission() | _destination(resource)
+        self._request(PHY_PATH_REG, _object_message(path, keywords))
+
+    def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
+        """Register the file ``physical`` as one more replica of a data object; the replica's number."""
+        keywords = {"filePath": physical, "dataSize": str(size), "regRepl": "", "dataType": "generic"}
+        keywords |= self._path_permission() | _destination(resource)
+        reply = self._request(REGISTER_PHYSICAL_PATH, _object_message(path, keywords))
+        number = int(json.loads(_binary_content(reply.message))["data_repl_num"])
+        # Registering a replica leaves its mtime at that of the object.
+        self.update(path, number, size, mtime)
+        return number
+
+    def _path_permission(self) -> dict[str, str]:
+        """Servers let nobody but a rodsadmin say where a file is."""
+        return {"noChkFilePerm": ""} if self.administrator else {}
 
     def put(
         self,
@@ -176,13 +199,21 @@ class Catalog:
     def put_stream(self, path: str, source: Source, resource: str | None, *, overwrite: bool) -> int:
         """Make or overwrite a data object with all that ``source`` has; the bytes sent."""
         flags = _O_WRONLY | _O_CREAT | (_O_TRUNC if overwrite else 0)
-        message = _object_message(
-            path, {"dataType": "generic"} | _destination(resource), size=-1, flags=flags, operation=_PUT_OPERATION
-        )
+        return self._write(path, flags, source, 0, resource)
+
+    def append(self, path: str, source: Source, offset: int, resource: str | None) -> int:
+        """Write all that ``source`` still has from byte ``offset`` of a data object on; the bytes sent."""
+        return self._write(path, _O_WRONLY, source, offset, resource)
+
+    def _write(self, path: str, flags: int, source: Source, offset: int, resource: str | None) -> int:
+        keywords = {"dataType": "generic"} | _destination(resource)
+        message = _object_message(path, keywords, size=-1, flags=flags, operation=_PUT_OPERATION)
         with self._lease() as lease:
             descriptor = self._send(lease, DATA_OBJ_OPEN, message).status
             lease.clean = False
             sent = 0
+            if offset:
+                self._send(lease, DATA_OBJ_LSEEK, _opened_message(descriptor, 0, offset))
             while chunk := source.read(WRITE_SIZE):
                 self._send(lease, DATA_OBJ_WRITE, _opened_message(descriptor, len(chunk)), chunk)
                 sent += len(chunk)
@@ -334,10 +365,10 @@ def _collection_message(path: str, keywords: dict[str, str]) -> str:
     )
 
 
-def _opened_message(descriptor: int, length: int) -> str:
+def _opened_message(descriptor: int, length: int, offset: int = 0) -> str:
     return (
         f"<OpenedDataObjInp_PI><l1descInx>{descriptor}</l1descInx><len>{length}</len><whence>0</whence>"
-        f"<oprType>0</oprType><offset>0</offset><bytesWritten>0</bytesWritten>{pairs({})}</OpenedDataObjInp_PI>"
+        f"<oprType>0</oprType><offset>{offset}</offset><bytesWritten>0</bytesWritten>{pairs({})}</OpenedDataObjInp_PI>"
     )
 
 
@@ -357,6 +388,12 @@ def _query_message(columns: Sequence[int], conditions: dict[int, str], continuat
         f"<InxIvalPair_PI><iiLen>{len(columns)}</iiLen>{selected}</InxIvalPair_PI>"
         f"<InxValPair_PI><isLen>{len(conditions)}</isLen>{conditioned}{values}</InxValPair_PI></GenQueryInp_PI>"
     )
+
+
+def _binary_content(message: bytes) -> bytes:
+    """What a BinBytesBuf_PI holds."""
+    match = _BINARY.search(message.decode())
+    return base64.b64decode(match[1]).rstrip(b"\0") if match else b""
 
 
 def _equals(value: str) -> str:

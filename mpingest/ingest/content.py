@@ -23,6 +23,10 @@ class Source:
         self._file = file
         self.size = size
 
+    def seek(self, offset: int) -> None:
+        """Go to a byte."""
+        self._file.seek(offset)
+
     def read(self, size: int) -> bytes:
         """``size`` bytes, fewer only at the end of the file."""
         try:

@@ -35,12 +35,36 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an entry. code: iRODS status or 0; reason: for people; sent: bytes of content."""
+    """What became of an entry.
+
+    code: an iRODS error, or the number of the replica that is ours; reason: for people; sent: bytes of content
+    """
 
     outcome: Outcome
     code: int = 0
     reason: str = ""
     sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an entry. replica: number of ours; size: bytes, when it was last ingested."""
+
+    situation: Situation
+    replica: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How an entry compares with what the catalog has under its name.
+
+    adopted: it is all that its operation wants there; replica: number of ours
+    """
+
+    adopted: bool
+    situation: Situation = Situation.FOUND
+    replica: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +86,11 @@ class _Entry:
         return self.catalog.session
 
 
-class UnavailableOperation(Exception):
-    """The handler asks for an operation that this version doesn't have."""
-
-
 class UnusableUser(Exception):
     """No session can be had for the user that the handler names."""
 
 
-REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnavailableOperation, UnusableUser, TookTooLong)
+REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
 
@@ -95,10 +115,10 @@ class EntryIngestor:
 
     # What there is to do about an entry.
 
-    def ingest(self, relative: bytes, row: np.void, situation: Situation) -> Result:
-        """Do about the entry what its operation wants done. Raises ZoneGone, nothing else."""
+    def ingest(self, relative: bytes, row: np.void, known: Known) -> Result:
+        """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
-            return self._with_entry(relative, row, lambda entry: self._ingest(entry, situation))
+            return self._with_entry(relative, row, lambda entry: self._ingest(entry, known))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
@@ -117,12 +137,12 @@ class EntryIngestor:
             self.logger.error("not tried again", path=os.fsdecode(self.path(relative)), reason=str(error))
             return None
 
-    def adopts(self, relative: bytes, row: np.void, replicas: list[Replica]) -> bool:
-        """Whether what the catalog has under the entry's name is all that its operation wants there."""
+    def compare(self, relative: bytes, row: np.void, replicas: list[Replica]) -> Finding:
+        """How the entry compares with what the catalog has under its name. Raises ZoneGone, Interrupted."""
         try:
-            return self._with_entry(relative, row, lambda entry: self._adopts(entry, replicas))
-        except REFUSALS:
-            return False
+            return self._with_entry(relative, row, lambda entry: self._compare(entry, replicas))
+        except (RequestError, *REFUSALS):
+            return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
     def operation(self, relative: bytes, row: np.void) -> Operation:
         """What is to be done about an entry. Raises one of REFUSALS."""
@@ -209,31 +229,30 @@ class EntryIngestor:
     # The steps.
 
     def _operation(self, entry: _Entry) -> Operation:
-        operation = self.handler.operation(entry.session, entry.meta)
-        if operation not in ACTIONS:
-            raise UnavailableOperation(f"operation {operation.name} is not available in this version")
-        return operation
+        return self.handler.operation(entry.session, entry.meta)
 
-    def _ingest(self, entry: _Entry, situation: Situation) -> Result:
+    def _ingest(self, entry: _Entry, known: Known) -> Result:
         operation = self._operation(entry)
         if reason := _nothing_to_send(entry, operation):
             self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
             return Result(Outcome.SKIPPED, reason=reason)
-        sent = self._act(entry, operation, situation)
+        done = self._act(entry, operation, known)
         if not _unchanged(entry.path, entry.row):
-            return Result(Outcome.UNSETTLED, reason="changed while it was ingested", sent=sent)
-        return Result(Outcome.DONE, sent=sent)
+            return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
+        return done
 
-    def _adopts(self, entry: _Entry, replicas: list[Replica]) -> bool:
+    def _compare(self, entry: _Entry, replicas: list[Replica]) -> Finding:
         operation = self._operation(entry)
         if operation is Operation.NO_OP:
-            return False
-        if operation is Operation.PUT:
-            return any(replica.good for replica in replicas)
+            return Finding(adopted=False)
         if operation.sends_content:
-            return any(put_as(replica, entry.row, entry.path) for replica in replicas)
-        physical = self._physical_path(entry)
-        return any(registered_as(replica, entry.row, physical) for replica in replicas)
+            finding = _compare_content(entry, operation, replicas)
+        else:
+            finding = _compare_registration(entry.row, self._physical_path(entry), replicas)
+        if finding.adopted:
+            # A run that was cut off may have made the object, and no more.
+            self._give(entry, self._attributes(entry), made=False)
+        return finding
 
     def _make_collection(self, entry: _Entry) -> bool:
         # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
@@ -252,48 +271,51 @@ class EntryIngestor:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
         self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
 
-    def _act(self, entry: _Entry, operation: Operation, situation: Situation) -> int:
-        action = ACTIONS[operation][situation]
+    def _act(self, entry: _Entry, operation: Operation, known: Known) -> Result:
+        action = ACTIONS[operation][known.situation]
         if action.hook is Hook.NONE:
-            return self._send(action.request, entry, operation)
+            return self._send(action.request, entry, operation, known)
         extra = (operation,) if operation.sends_content else ()
         self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
-        sent = self._send(action.request, entry, operation)
+        done = self._send(action.request, entry, operation, known)
         if action.request is Request.NOTHING and operation is not Operation.NO_OP:
             self._give(entry, self._attributes(entry), made=False)
         self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
-        return sent
+        return done
 
-    def _send(self, request: Request, entry: _Entry, operation: Operation) -> int:
+    def _send(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
         if request is Request.NOTHING:
-            return 0
+            return Result(Outcome.DONE, known.replica)
         collection = entry.logical.rpartition("/")[0]
         if self.handler.has("collection_for"):
             self.collections.ensure(entry.catalog, self.retry, collection)
         try:
-            return self._request(request, entry, operation)
+            return self._request(request, entry, operation, known)
         except RequestError as error:
             if error.verdict is not Verdict.NO_COLLECTION:
                 raise
         # Someone removed the collection since we made it.
         self.retry.run(lambda: entry.catalog.make_collections(collection))
-        return self._request(request, entry, operation)
+        return self._request(request, entry, operation, known)
 
-    def _request(self, request: Request, entry: _Entry, operation: Operation) -> int:
-        attributes = self._attributes(entry)
+    def _request(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
+        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry)
         resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
-        if not operation.sends_content:
-            physical = self._physical_path(entry)
-            registration = Registration(entry.catalog, self.retry, entry.logical, physical, entry.row, resource)
-            self._give(entry, attributes, made=registration.perform(request))
-            return 0
-        keeps_existing = operation is Operation.PUT
-        upload = Upload(
-            entry.catalog, self.retry, entry.logical, entry.path, resource, keeps_existing, attributes.keywords()
+        if operation.sends_content:
+            keeps_existing = operation is Operation.PUT
+            included = attributes.keywords()
+            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included)
+            upload.perform(request)
+            self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
+            return Result(Outcome.DONE, sent=upload.sent)
+        physical = self._physical_path(entry)
+        as_replica = operation is Operation.REGISTER_AS_REPLICA_SYNC
+        registration = Registration(
+            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
         )
-        upload.perform(request)
-        self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
-        return upload.sent
+        registration.perform(request)
+        self._give(entry, attributes, made=registration.made)
+        return Result(Outcome.DONE, registration.number)
 
     def _attributes(self, entry: _Entry) -> Attributes:
         if self.handler.module is None:
@@ -311,6 +333,19 @@ class EntryIngestor:
 
     def _physical_path(self, entry: _Entry) -> str:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
+
+
+def _compare_content(entry: _Entry, operation: Operation, replicas: list[Replica]) -> Finding:
+    if operation is Operation.PUT:
+        return Finding(adopted=any(replica.good for replica in replicas))
+    return Finding(adopted=any(put_as(replica, entry.row, entry.path) for replica in replicas))
+
+
+def _compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:
+    ours = next((replica for replica in replicas if replica.path == physical), None)
+    if ours is None:
+        return Finding(adopted=False, situation=Situation.ELSEWHERE)
+    return Finding(registered_as(ours, row, physical), Situation.FOUND, ours.number)
 
 
 def _nothing_to_send(entry: _Entry, operation: Operation) -> str:

@@ -25,8 +25,10 @@ class Upload:
     """The data object ``logical`` with the content of the file ``path``.
 
     keeps_existing: a good object that turns out to be there already is left alone
-    included: see ``Catalog.put``; it is only sent with what makes a new object
-    sent: bytes that went; made: whether there is a new object; carried: whether ``included`` went with it
+    included:       see ``Catalog.put``; it is only sent with what makes a new object
+    known_size:     bytes that the object had when it was last written, as recorded
+    sent:           bytes that went
+    made, carried:  whether there is a new object; whether ``included`` went with it
     """
 
     catalog: Catalog
@@ -35,13 +37,17 @@ class Upload:
     path: bytes
     resource: str | None
     keeps_existing: bool
+    known_size: int
     included: Mapping[str, str] | None = None
     sent: int = 0
     made: bool = False
     carried: bool = False
 
     def perform(self, request: Request) -> None:
-        """PUT or OVERWRITE. Raises RequestError, SourceError, ZoneGone."""
+        """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, ZoneGone, Interrupted."""
+        if request is Request.APPEND:
+            self.retry.run(self._append)
+            return
         try:
             self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE))
             self.made = request is Request.PUT
@@ -54,6 +60,17 @@ class Upload:
         """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""
         if not self.keeps_existing or not any(replica.good for replica in self.catalog.replicas(self.logical)):
             self._transfer(overwrite=True)
+
+    def _append(self) -> None:
+        """Sends the tail, where file and object are what they were but for it; else the whole file."""
+        with open_source(self.path) as source:
+            grown = source.size > self.known_size
+            replicas = self.catalog.replicas(self.logical) if grown else []
+            if any(replica.good and replica.size == self.known_size for replica in replicas):
+                source.seek(self.known_size)
+                self.sent = self.catalog.append(self.logical, source, self.known_size, self.resource)
+                return
+        self._transfer(overwrite=True)
 
     def _transfer(self, *, overwrite: bool) -> None:
         with open_source(self.path) as source:

@@ -15,12 +15,15 @@ NANOSECONDS = 1_000_000_000
 
 
 class Conflict(Exception):
-    """Something else has the name already."""
+    """Something else has the name already, or a replica of it the place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registration:
-    """The data object ``logical`` over the file ``physical`` (as the server sees it). row: its lstat."""
+    """The data object ``logical`` over the file ``physical`` (as the server sees it). row: its lstat.
+
+    as_replica: an object that is there already gets one more replica. number: of our replica, as far as known.
+    """
 
     catalog: Catalog
     retry: RetryPolicy
@@ -28,36 +31,62 @@ class Registration:
     physical: str
     row: np.void
     resource: str | None
+    as_replica: bool
+    number: int
+    made: bool = False
 
-    def perform(self, request: Request) -> bool:
-        """REGISTER, UPDATE or RECONCILE; whether there is a new object. Raises RequestError, Conflict, ZoneGone."""
-        step = {Request.REGISTER: self._register, Request.UPDATE: self._update}.get(request, self._reconcile)
+    def perform(self, request: Request) -> None:
+        """REGISTER, UPDATE, RECONCILE or REGISTER_REPLICA. Raises RequestError, Conflict, ZoneGone, Interrupted."""
+        steps = {
+            Request.REGISTER: self._register,
+            Request.UPDATE: self._update,
+            Request.REGISTER_REPLICA: self._register_replica,
+        }
+        step = steps.get(request, self._reconcile)
         try:
             self.retry.run(step)
-            return request is Request.REGISTER
+            self.made = request is Request.REGISTER
         except RequestError as error:
             if step == self._reconcile or error.verdict not in (Verdict.ALREADY, Verdict.ABSENT):
                 raise
             self.retry.run(self._reconcile)
-            return False
 
     def _register(self) -> None:
+        self.number = 0
         self.catalog.register(self.logical, self.physical, *_size_and_mtime(self.row), self.resource)
 
+    def _register_replica(self) -> None:
+        if self.resource is None:
+            raise Conflict("an object of that name is there already, and no resource is named for one more replica")
+        try:
+            self.number = self.catalog.register_replica(
+                self.logical, self.physical, *_size_and_mtime(self.row), self.resource
+            )
+        except RequestError as error:
+            # Asked for again after a reply that got lost, the replica is ours: a look at it tells.
+            if error.verdict is Verdict.ALREADY and self._ours(self.catalog.replicas(self.logical)) is None:
+                raise Conflict(f"resource {self.resource} has another replica of the object already") from error
+            raise
+
     def _update(self) -> None:
-        # What mpingest registered as a new object is its replica 0.
-        self.catalog.update(self.logical, 0, *_size_and_mtime(self.row))
+        self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row))
 
     def _reconcile(self) -> None:
         replicas = self.catalog.replicas(self.logical)
-        if not replicas:
+        ours = self._ours(replicas)
+        if ours is not None:
+            self.number = ours.number
+            if not registered_as(ours, self.row, self.physical):
+                self._update()
+        elif not replicas:
             self._register()
-            return
-        ours = next((replica for replica in replicas if replica.path == self.physical), None)
-        if ours is None:
+        elif self.as_replica:
+            self._register_replica()
+        else:
             raise Conflict(f"an object of that name is there already, with the file {replicas[0].path!r}")
-        if not registered_as(ours, self.row, self.physical):
-            self.catalog.update(self.logical, ours.number, *_size_and_mtime(self.row))
+
+    def _ours(self, replicas: list[Replica]) -> Replica | None:
+        return next((replica for replica in replicas if replica.path == self.physical), None)
 
 
 def registered_as(replica: Replica, row: np.void, physical: str) -> bool:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.entry import EntryIngestor, Result
+from mpingest.ingest.entry import EntryIngestor, Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
@@ -240,9 +240,10 @@ class Pipeline:
         for index in indices:
             relative = os.path.join(content.relative, content.entries.name(index))
             row = content.entries.rows[index]
-            result = self.ingestor.ingest(relative, row, Situation(int(content.situations[index])))
-            if result.outcome is Outcome.DONE and not content.settled[index]:
-                result = Result(Outcome.UNSETTLED, sent=result.sent)
+            _, situation, is_settled, replica, known_size = content.plan[index].tolist()
+            result = self.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+            if result.outcome is Outcome.DONE and not is_settled:
+                result = replace(result, outcome=Outcome.UNSETTLED)
             run.results[index] = result
             if result.outcome is Outcome.FAILED:
                 delay = self.ingestor.next_try(relative, row, tries + 1)
@@ -256,7 +257,7 @@ class Pipeline:
                 self._changed.notify_all()
                 return
         results = [result for result in run.results if result is not None]
-        self.recorder.entries(content.relative, content.entries, content.changes, results)
+        self.recorder.entries(content.relative, content.entries, content.plan["change"], results)
         with self._changed:
             self._slices.remove(run)
             self._events.append(Finished(run.unit))

@@ -41,34 +41,37 @@ class Subtree:
         return cls(unit.payload[_CHANGE.size + ENTRY_DTYPE.itemsize :], Change(unit.payload[0]), row)
 
 
+PLAN_DTYPE = np.dtype(
+    [
+        ("change", "u1"),  # Change
+        ("situation", "u1"),  # Situation
+        ("settled", "?"),  # timestamps are old enough to tell later changes
+        ("replica", "<i4"),  # number of the replica that is ours, as recorded
+        ("known_size", "<i8"),  # bytes, as recorded
+    ]
+)
+"""What is known of one entry that needs action."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Entries of the directory ``relative`` that need action.
-
-    changes:    ``Change``, uint8, shape (n,)
-    situations: ``Situation``, uint8, shape (n,)
-    settled:    whether their timestamps are old enough to tell later changes, bool, shape (n,)
-    """
+    """Entries of the directory ``relative`` that need action. plan: ``PLAN_DTYPE``, shape (n,)."""
 
     relative: bytes
     entries: EntryBatch
-    changes: npt.NDArray[np.uint8]
-    situations: npt.NDArray[np.uint8]
-    settled: npt.NDArray[np.bool_]
+    plan: npt.NDArray[np.void]
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        columns = self.changes.tobytes() + self.situations.tobytes() + self.settled.tobytes()
-        payload = _LENGTH.pack(len(self.relative)) + self.relative + self.entries.pack() + columns
+        payload = _LENGTH.pack(len(self.relative)) + self.relative + self.entries.pack() + self.plan.tobytes()
         return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.entries), payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Slice:
         """The inverse of ``to_unit``."""
-        count, payload = unit.weight, unit.payload
-        (length,) = _LENGTH.unpack_from(payload)
+        (length,) = _LENGTH.unpack_from(unit.payload)
         entries_at = _LENGTH.size + length
-        columns_at = len(payload) - 3 * count
-        changes, situations, settled = np.frombuffer(payload, np.uint8, offset=columns_at).reshape(3, count)
-        entries = EntryBatch.unpack(payload[entries_at:columns_at])
-        return cls(payload[_LENGTH.size : entries_at], entries, changes, situations, settled.astype(bool))
+        plan_at = len(unit.payload) - unit.weight * PLAN_DTYPE.itemsize
+        entries = EntryBatch.unpack(unit.payload[entries_at:plan_at])
+        plan = np.frombuffer(unit.payload, PLAN_DTYPE, offset=plan_at)
+        return cls(unit.payload[_LENGTH.size : entries_at], entries, plan)

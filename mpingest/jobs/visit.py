@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,9 @@ from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import RunOptions
-from mpingest.jobs.units import Slice, Subtree
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
-from mpingest.manifest.diff import DirectoryDiff, settled
+from mpingest.manifest.diff import Comparison, DirectoryDiff, settled
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.entries import EntryBatch
@@ -99,46 +99,75 @@ class _Visit:
             self.found = ingestor.listing(relative)
 
     def _sort_out(self, batch: EntryBatch, diff: DirectoryDiff, began: int) -> list[Unit]:
-        changes = diff.classify(batch)
+        comparison = diff.classify(batch)
+        changes = comparison.change
         directories = batch.is_directory()
         units = [
             Subtree(self._below(batch.name(index)), Change(int(changes[index])), batch.rows[index]).to_unit()
             for index in np.flatnonzero(directories).tolist()
         ]
-        files = self._files(batch.select(~directories), changes[~directories], began)
+        files = self._files(batch.select(~directories), comparison.select(~directories), began)
         return [*units, files.to_unit()] if len(files.entries) else units
 
-    def _files(self, files: EntryBatch, changes: npt.NDArray[np.uint8], began: int) -> Slice:
+    def _files(self, files: EntryBatch, comparison: Comparison, began: int) -> Slice:
         """The files that need action, once all others are dealt with."""
+        changes = comparison.change
         self.visitor.recorder.seen(files, changes)
-        situations = _SITUATIONS[changes]
-        act = changes != Change.UNCHANGED
+        plan = np.zeros(len(files), PLAN_DTYPE)
+        plan["change"] = changes
+        plan["situation"] = _SITUATIONS[changes]
+        plan["settled"] = settled(files.rows, began)
+        plan["replica"] = comparison.results["code"].clip(min=0)
+        plan["known_size"] = comparison.size
+        to_do = changes != Change.UNCHANGED
+        self._note_metadata(files, comparison, plan, to_do)
         if self.found:
-            self._compare_with_collection(files, act, situations)
-        adopted = (changes != Change.UNCHANGED) & ~act
-        if not self.visitor.ingestor.handler.wants_metadata_changes:
-            adopted |= changes == Change.METADATA
-            act &= changes != Change.METADATA
-        is_settled = settled(files.rows, began)
-        if adopted.any():
-            outcomes = [Result(Outcome.DONE if ok else Outcome.UNSETTLED) for ok in is_settled[adopted].tolist()]
-            self.visitor.recorder.entries(self.subtree.relative, files.select(adopted), changes[adopted], outcomes)
-        return Slice(self.subtree.relative, files.select(act), changes[act], situations[act], is_settled[act])
+            self._adopt(files, plan, to_do)
+        return Slice(self.subtree.relative, files.select(to_do), plan[to_do])
 
-    def _compare_with_collection(
-        self, files: EntryBatch, act: npt.NDArray[np.bool_], situations: npt.NDArray[np.uint8]
+    def _note_metadata(
+        self, files: EntryBatch, comparison: Comparison, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]
     ) -> None:
-        """Takes out of ``act`` what the collection already holds; marks as FOUND what it holds differently."""
+        """Records entries of which only ctime changed as they were, and takes them out of ``to_do``; unless
+        the handler wants to know of them, there is nothing to do about them.
+        """
+        if self.visitor.ingestor.handler.wants_metadata_changes:
+            return
+        same = comparison.change == Change.METADATA
+        results = comparison.results[same]
+        outcomes = (Outcome(outcome) for outcome in results["outcome"].tolist())
+        kept = [Result(outcome, code) for outcome, code in zip(outcomes, results["code"].tolist(), strict=True)]
+        self._record(files, plan, same, kept)
+        to_do &= ~same
+
+    def _adopt(self, files: EntryBatch, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]) -> None:
+        """Records what the collection already holds and takes it out of ``to_do``."""
         ingestor = self.visitor.ingestor
-        for index in np.flatnonzero(act).tolist():
+        adopted = np.zeros(len(files), np.bool_)
+        for index in np.flatnonzero(to_do).tolist():
             relative = self._below(files.name(index))
             replicas = self.found.get(ingestor.logical_path(relative))
             if replicas is None:
                 continue
-            if ingestor.adopts(relative, files.rows[index], replicas):
-                act[index] = False
-            else:
-                situations[index] = Situation.FOUND
+            finding = ingestor.compare(relative, files.rows[index], replicas)
+            adopted[index] = finding.adopted
+            plan[index]["situation"], plan[index]["replica"] = finding.situation, finding.replica
+        self._record(files, plan, adopted, [Result(Outcome.DONE, int(number)) for number in plan["replica"][adopted]])
+        to_do &= ~adopted
+
+    def _record(
+        self, files: EntryBatch, plan: npt.NDArray[np.void], which: npt.NDArray[np.bool_], results: list[Result]
+    ) -> None:
+        """Records entries about which nothing had to be done. results: of those chosen, in order."""
+        if not results:
+            return
+        chosen = plan[which]
+        unsettled = ~chosen["settled"]
+        results = [
+            replace(result, outcome=Outcome.UNSETTLED) if late and result.outcome is Outcome.DONE else result
+            for result, late in zip(results, unsettled.tolist(), strict=True)
+        ]
+        self.visitor.recorder.entries(self.subtree.relative, files.select(which), chosen["change"], results)
 
     def _conclude(self, scan: DirectoryScan, diff: DirectoryDiff) -> None:
         recorder, relative = self.visitor.recorder, self.subtree.relative

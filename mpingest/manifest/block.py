@@ -30,7 +30,7 @@ RESULT_DTYPE = np.dtype(
     [
         ("outcome", "u1"),  # Outcome
         ("change", "u1"),  # Change
-        ("code", "<i4"),  # iRODS error code, 0 if none
+        ("code", "<i4"),  # iRODS status: an error if < 0, else the number of the replica
     ]
 )
 """What became of one entry."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import operator
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
@@ -79,6 +81,30 @@ def _is_directory(rows: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     return directory
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``n`` entries beside what is recorded of them.
+
+    change:  Change, shape (n,)
+    results: ``RESULT_DTYPE``, shape (n,), as recorded; zero where nothing is
+    size:    int64, bytes, shape (n,), as recorded; zero where nothing is
+    """
+
+    change: npt.NDArray[np.uint8]
+    results: npt.NDArray[np.void]
+    size: npt.NDArray[np.int64]
+
+    def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
+        """Those chosen by a boolean mask, shape (n,)."""
+        return Comparison(self.change[where], self.results[where], self.size[where])
+
+    @classmethod
+    def of_new(cls, count: int) -> Comparison:
+        """Entries of which nothing is recorded."""
+        change = np.full(count, Change.NEW, np.uint8)
+        return cls(change, np.zeros(count, RESULT_DTYPE), np.zeros(count, np.int64))
+
+
 class DirectoryDiff:
     """Compares one directory, slice by slice in any order, with its rows (None: nothing is known of it).
 
@@ -87,19 +113,21 @@ class DirectoryDiff:
 
     def __init__(self, rows: DirectoryRows | None) -> None:
         self._entries = rows.entries if rows else _NO_ENTRIES
-        self._outcome = rows.outcome if rows else np.empty(0, np.uint8)
+        self._results = rows.results if rows else np.empty(0, RESULT_DTYPE)
         self._index = NameIndex(self._entries) if len(self._entries) <= HUGE else HashIndex(self._entries)
         self._seen = np.zeros(len(self._entries), np.bool_)
 
-    def classify(self, batch: EntryBatch) -> npt.NDArray[np.uint8]:
-        """The Change of each entry, shape (len(batch),). The entries count as seen."""
-        change = np.full(len(batch), Change.NEW, np.uint8)
+    def classify(self, batch: EntryBatch) -> Comparison:
+        """How each entry compares. The entries count as seen."""
+        comparison = Comparison.of_new(len(batch))
         row = self._index.locate(batch)
         found = row >= 0
         row = row[found]
-        change[found] = compare(self._entries.rows[row], self._outcome[row], batch.rows[found])
+        comparison.change[found] = compare(self._entries.rows[row], self._results["outcome"][row], batch.rows[found])
+        comparison.results[found] = self._results[row]
+        comparison.size[found] = self._entries.rows["size"][row]
         self._seen[row] = True
-        return change
+        return comparison
 
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
         """The rows that no slice held, as recorded, and their Outcome, shape (n,).
@@ -109,7 +137,7 @@ class DirectoryDiff:
         if self._seen.all():
             return _NO_ENTRIES, np.empty(0, np.uint8)
         unseen = ~self._seen
-        return self._entries.select(unseen), self._outcome[unseen]
+        return self._entries.select(unseen), self._results["outcome"][unseen]
 
 
 class NameIndex:

@@ -12,7 +12,7 @@ dataset        shape           element and meaning
 /first_paths   (bytes,)        u1: the first directory path of each block, joined; sizes in ``blocks.first_path_bytes``
 /entries       (k, 8192)       ``ENTRY_DTYPE``: lstat of each entry before its transfer; sizes in bytes, times in
                                nanoseconds since the epoch
-/results       (k, 8192)       ``RESULT_DTYPE``: outcome, change, iRODS error code
+/results       (k, 8192)       ``RESULT_DTYPE``: outcome, change, iRODS status or replica number
 /name_bytes    (k, 8192)       <u2: size of each entry's name
 /names         (k, 262144)     u1: the names, joined
 /directories   (k, 2048)       ``DIRECTORY_DTYPE``: entries in this block, state, cleared

@@ -1,4 +1,4 @@
-"""``python -m mpingest.zone DIRECTORY``: the server process of an ``EmbeddedZone``."""
+"""``python -m mpingest.zone DIRECTORY``: the server process of an ``EmbeddedZone``, until its standard input ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mpingest.errors import MpingestError
-from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve
+from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve, stop_at_end_of_input
 
 
 def main() -> int:
@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--zone", default=DEFAULT_ZONE)
     parser.add_argument("--user", default=DEFAULT_USER)
     options = parser.parse_args()
+    stop_at_end_of_input()
     try:
         serve(Settings(options.directory, options.host, options.port, options.zone, options.user))
     except MpingestError as error:

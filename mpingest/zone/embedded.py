@@ -70,7 +70,7 @@ class EmbeddedZone:
         arguments = [f"--{name}={value}" for name, value in options.items()]
         # A group of its own: a Ctrl-C at the terminal is for whoever uses the zone, who then stops it.
         self._process = subprocess.Popen(  # noqa: S603
-            command + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, process_group=0
+            command + arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
         )
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
@@ -143,8 +143,9 @@ class EmbeddedZone:
     def _reap(self) -> None:
         assert self._process is not None
         self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
         self._process = None
 
 

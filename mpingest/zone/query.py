@@ -38,16 +38,16 @@ _VISIBLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Select:
     """SQL and its values."""
 
     sql: str
     values: list[str | int]
 
 
-def build(query: QueryInput, client: User) -> Statement:
+def build(query: QueryInput, client: User) -> Select:
     """The statement of a query; who isn't an administrator sees what is readable to them. Raises ZoneError."""
-    return _Builder(query, client).statement()
+    return _Builder(query, client).select()
 
 
 class _Builder:
@@ -59,7 +59,7 @@ class _Builder:
         self._values: list[str | int] = []
         self._extra_joins: list[str] = []
 
-    def statement(self) -> Statement:
+    def select(self) -> Select:
         if not self._query.select:
             raise ZoneError(Status.CAT_INVALID_ARGUMENT)
         selected = [self._selected(number, flags) for number, flags in self._query.select]
@@ -74,7 +74,7 @@ class _Builder:
         if self._query.offset > 0:
             sql += " LIMIT -1 OFFSET ?"
             self._values.append(self._query.offset)
-        return Statement(sql, self._values)
+        return Select(sql, self._values)
 
     def _column(self, number: int) -> str:
         if number not in COLUMNS:

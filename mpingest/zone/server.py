@@ -26,6 +26,8 @@ from mpingest.zone.zone import DEFAULT_RESOURCES, Zone
 
 DEFAULT_ZONE, DEFAULT_USER, DEFAULT_HOST = "tempZone", "rods", "127.0.0.1"
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STDIN = 0
 _BACKLOG = 128
 _MAX_PASSWORD = 50
 _GRACE = 2.0
@@ -49,24 +51,22 @@ class _Stopped(BaseException):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Prints one line once it listens. Raises MpingestError where it can't start."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; one line on standard output says when it listens. Raises MpingestError."""
     os.umask(0o077)
     password = _read_password(settings.password_file)
     with _locked_directory(settings.directory) as directory, _listener(settings) as listener:
         server = _Server(settings, directory, listener, password)
         try:
-            with _stop_signals():
-                server.run()
+            _raise_on_stop_signals()
+            server.run()
         except _Stopped:
-            pass
-        finally:
             server.stop()
 
 
 class _Server:
     def __init__(self, settings: Settings, directory: Path, listener: socket.socket, password: str | None) -> None:
         self._listener = listener
-        self._zone = Zone.open(directory, settings.zone)
+        self._zone = Zone.open(directory, settings.zone, settings.user)
         self._counts = Counts()
         self._faults = Faults()
         self._channels: dict[threading.Thread, socket.socket] = {}
@@ -90,7 +90,7 @@ class _Server:
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RD)
             thread.join(_GRACE)
-        self._zone.close()
+        self._zone.close(clean=not any(thread.is_alive() for thread in self._channels))
 
     def _serve(self, channel: socket.socket) -> None:
         self._counts.connected()
@@ -156,13 +156,22 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextmanager
-def _stop_signals() -> Iterator[None]:
+def _raise_on_stop_signals() -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise _Stopped
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOP_SIGNALS:
         signal.signal(number, stop)
-    yield
+
+
+def stop_at_end_of_input() -> None:
+    """Stop when standard input ends: whoever started this process is gone then, however it went."""
+
+    def wait() -> None:
+        while os.read(_STDIN, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()

@@ -42,13 +42,16 @@ class Descriptors:
     def __init__(self) -> None:
         self._open: dict[int, OpenReplica] = {}
 
+    def require_room(self) -> None:
+        """Raises ZoneError where no number is free."""
+        if len(self._open) >= _MAX_DESCRIPTORS - _FIRST_DESCRIPTOR:
+            raise ZoneError(Status.SYS_OUT_OF_FILE_DESC)
+
     def add(self, opened: OpenReplica) -> int:
-        """A descriptor for it."""
-        for number in range(_FIRST_DESCRIPTOR, _MAX_DESCRIPTORS):
-            if number not in self._open:
-                self._open[number] = opened
-                return number
-        raise ZoneError(Status.SYS_OUT_OF_FILE_DESC)
+        """The lowest free number, now of this replica; there has to be room."""
+        number = next(number for number in range(_FIRST_DESCRIPTOR, _MAX_DESCRIPTORS) if number not in self._open)
+        self._open[number] = opened
+        return number
 
     def get(self, number: int, unused: Status = Status.BAD_INPUT_DESC_INDEX) -> OpenReplica:
         """What is open under a number. Raises ZoneError, ``unused`` where nothing is."""

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from mpingest.zone.statuses import Status, ZoneError, file_error
@@ -71,10 +72,11 @@ def write_all(descriptor: int, data: bytes) -> None:
         raise file_error(Status.UNIX_FILE_WRITE_ERR, error) from None
 
 
-def remove_file(path: str) -> None:
-    """Remove a file that no replica has any more; that it is gone already is fine."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(path)
+def remove_files(paths: Iterable[str]) -> None:
+    """Remove files that no replica has any more, after the commit; those that are gone already are fine."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(path)
 
 
 def file_size(path: str) -> int:

@@ -77,7 +77,7 @@ def measure(label: str, tree: Tree, directory: Path) -> None:
         for path, batch in tree:
             diff = DirectoryDiff(checkpoint.directory(path))
             for start in range(0, len(batch), 1000):
-                unchanged += int(np.sum(diff.classify(batch.slice(start, start + 1000)) == Change.UNCHANGED))
+                unchanged += int(np.sum(diff.classify(batch.slice(start, start + 1000)).change == Change.UNCHANGED))
     done = time.perf_counter()
     assert unchanged == entries
     print(

@@ -8,11 +8,13 @@ from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import ACTIONS, Situation
 
 TABLE = """
-operation      ABSENT            FOUND             CHANGED           METADATA
-REGISTER_SYNC  REGISTER/CREATE   RECONCILE/MODIFY  UPDATE/MODIFY     NOTHING/MODIFY
-PUT            PUT/CREATE        OVERWRITE/MODIFY  NOTHING/NONE      NOTHING/MODIFY
-PUT_SYNC       PUT/CREATE        OVERWRITE/MODIFY  OVERWRITE/MODIFY  NOTHING/MODIFY
-NO_OP          NOTHING/CREATE    NOTHING/MODIFY    NOTHING/MODIFY    NOTHING/MODIFY
+operation                ABSENT           FOUND            ELSEWHERE               CHANGED          METADATA
+REGISTER_SYNC            REGISTER/CREATE  RECONCILE/MODIFY RECONCILE/MODIFY        UPDATE/MODIFY    NOTHING/MODIFY
+REGISTER_AS_REPLICA_SYNC REGISTER/CREATE  RECONCILE/MODIFY REGISTER_REPLICA/CREATE UPDATE/MODIFY    NOTHING/MODIFY
+PUT                      PUT/CREATE       OVERWRITE/MODIFY OVERWRITE/MODIFY        NOTHING/NONE     NOTHING/MODIFY
+PUT_SYNC                 PUT/CREATE       OVERWRITE/MODIFY OVERWRITE/MODIFY        OVERWRITE/MODIFY NOTHING/MODIFY
+PUT_APPEND               PUT/CREATE       OVERWRITE/MODIFY OVERWRITE/MODIFY        APPEND/MODIFY    NOTHING/MODIFY
+NO_OP                    NOTHING/CREATE   NOTHING/MODIFY   NOTHING/MODIFY          NOTHING/MODIFY   NOTHING/MODIFY
 """
 ROWS = [line.split() for line in TABLE.split("\n") if line][1:]
 CELLS = [
@@ -29,5 +31,5 @@ def test_table(operation: Operation, situation: Situation, expected: str) -> Non
 
 
 def test_the_table_is_complete() -> None:
-    assert set(ACTIONS) == {Operation[name] for name, *_ in ROWS}
+    assert set(ACTIONS) == {Operation[name] for name, *_ in ROWS} == set(Operation)
     assert all(set(situations) == set(Situation) for situations in ACTIONS.values())

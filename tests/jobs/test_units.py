@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mpingest.farm.units import UnitKind
-from mpingest.jobs.units import Slice, Subtree
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
 from mpingest.manifest.states import Change
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 
@@ -29,19 +27,17 @@ def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...]) -> None
     assert Subtree.from_unit(unit) == subtree
 
 
-@given(paths, st.lists(st.tuples(names, entries, st.integers(0, 5), st.integers(0, 3), st.booleans()), min_size=1))
-def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], int, int, bool]]) -> None:
-    file_names, stats, changes, situations, settled = zip(*rows, strict=True)
+plans = st.tuples(st.integers(0, 5), st.integers(0, 4), st.booleans(), st.integers(-9, 9), st.integers(0, 2**63 - 1))
+
+
+@given(paths, st.lists(st.tuples(names, entries, plans), min_size=1))
+def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[int, ...]]]) -> None:
+    file_names, stats, plan = zip(*rows, strict=True)
     batch = EntryBatch.build(file_names, list(stats))
-    unit = Slice(
-        relative, batch, np.array(changes, np.uint8), np.array(situations, np.uint8), np.array(settled, np.bool_)
-    ).to_unit()
+    unit = Slice(relative, batch, np.array(list(plan), PLAN_DTYPE)).to_unit()
     assert (unit.kind, unit.weight) == (UnitKind.SLICE, len(rows))
     back = Slice.from_unit(unit)
     assert back.relative == relative
     assert back.entries.names() == list(file_names)
     assert back.entries.rows.tolist() == list(stats)
-    assert back.changes.tolist() == list(changes)
-    assert back.situations.tolist() == list(situations)
-    assert back.settled.tolist() == list(settled)
-    assert os.path.join(relative, file_names[0])
+    assert back.plan.tolist() == list(plan)

@@ -102,23 +102,23 @@ def test_what_was_merged_is_unchanged(tree: dict[bytes, dict[bytes, tuple[int, .
                 diff = DirectoryDiff(checkpoint.directory(path))
                 names = random.sample(list(entries), len(entries))
                 for part in (names[0::2], names[1::2]):
-                    assert not diff.classify(batch({name: entries[name] for name in part})).any()
+                    assert not diff.classify(batch({name: entries[name] for name in part})).change.any()
                 assert not len(diff.vanished()[0])
 
 
 def test_new_changed_and_vanished(tmp_path: Path) -> None:
     with Checkpoint.open(segment(tmp_path, {b"d": batch({b"a": row(), b"b": row(), b"c": row()})})) as checkpoint:
         diff = DirectoryDiff(checkpoint.directory(b"d"))
-    assert diff.classify(batch({b"new": row(), b"c": row(5)})).tolist() == [Change.NEW, Change.MODIFIED]
-    assert diff.classify(batch({b"a": row()})).tolist() == [Change.UNCHANGED]
+    assert diff.classify(batch({b"new": row(), b"c": row(5)})).change.tolist() == [Change.NEW, Change.MODIFIED]
+    assert diff.classify(batch({b"a": row()})).change.tolist() == [Change.UNCHANGED]
     entries, outcome = diff.vanished()
     assert (entries.names(), outcome.tolist()) == ([b"b"], [Outcome.DONE])
 
 
 def test_a_directory_that_nothing_is_known_of() -> None:
     diff = DirectoryDiff(None)
-    assert diff.classify(batch({b"a": row(), b"b": row()})).tolist() == [Change.NEW, Change.NEW]
-    assert diff.classify(batch({})).tolist() == []
+    assert diff.classify(batch({b"a": row(), b"b": row()})).change.tolist() == [Change.NEW, Change.NEW]
+    assert diff.classify(batch({})).change.tolist() == []
     assert not len(diff.vanished()[0])
 
 
@@ -139,5 +139,5 @@ def test_a_huge_directory(tmp_path: Path) -> None:
         assert [len(piece.entries) for piece in checkpoint.subtree(b"d")] == [8192] * 8 + [count - 8 * 8192]
     assert isinstance(rows, DirectoryRows)
     diff = DirectoryDiff(rows)
-    assert not diff.classify(entries.slice(1, count)).any()
+    assert not diff.classify(entries.slice(1, count)).change.any()
     assert diff.vanished()[0].names() == [b"0"]

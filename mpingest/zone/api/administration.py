@@ -56,6 +56,18 @@ def administer_own(session: Session, request: Request) -> Reply:
     return Reply()
 
 
+def switch_user(session: Session, request: Request) -> Reply:
+    """SWITCH_USER: from now on the requests of this connection act for another user."""
+    if not session.proxy.is_admin:
+        raise ZoneError(Status.SYS_PROXYUSER_NO_PRIV)
+    name, zone = request.body.string("username"), request.body.string("zone")
+    user = find_user(session.zone.db, name, zone)
+    if user is None:
+        raise ZoneError(Status.CAT_INVALID_USER)
+    session.client = user
+    return Reply()
+
+
 def _add_user(session: Session, rest: list[str]) -> None:
     name, user_type = rest[0], rest[1]
     if user_type not in USER_TYPES:

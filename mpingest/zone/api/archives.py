@@ -11,7 +11,7 @@ from mpingest.zone import vault
 from mpingest.zone.api.finalize import abandon, finalize
 from mpingest.zone.api.lookup import replicas_at, require_replicas
 from mpingest.zone.api.namespace import make_collection
-from mpingest.zone.api.transfer import open_to_write
+from mpingest.zone.api.opening import open_to_write
 from mpingest.zone.catalog.levels import Level
 from mpingest.zone.messages import Keywords, read_keywords
 from mpingest.zone.paths import check_path

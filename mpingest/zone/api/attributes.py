@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from mpingest.zone import vault
+from mpingest.zone.api.finalize import abandon, finalize
 from mpingest.zone.api.lookup import (
     replicas_at,
     require_collection,
@@ -15,7 +16,7 @@ from mpingest.zone.api.lookup import (
     require_replicas,
     writable_collection,
 )
-from mpingest.zone.api.transfer import make_empty
+from mpingest.zone.api.opening import open_to_write
 from mpingest.zone.catalog.collections import find_collection, touch_collection
 from mpingest.zone.catalog.database import now
 from mpingest.zone.catalog.levels import Level
@@ -191,7 +192,8 @@ def touch(session: Session, request: Request) -> Reply:
             return Reply(message=pack_json({}))
     if not options.get("no_create"):
         leaf_name = options.get("leaf_resource_name")
-        make_empty(session, path, {"resc_hier": str(leaf_name)} if leaf_name else {})
+        keywords = {"resc_hier": str(leaf_name)} if leaf_name else {}
+        finalize(session, open_to_write(session, path, keywords, os.O_RDWR | os.O_CREAT))
     return Reply(message=pack_json({}))
 
 
@@ -231,17 +233,14 @@ def truncate(session: Session, request: Request) -> Reply:
     """DATA_OBJ_TRUNCATE and REPLICA_TRUNCATE: cut or extend; answers with which replica."""
     wanted = ObjectInput.read(request.body)
     path = check_path(wanted.path, session.zone.name)
-    db = session.zone.db
-    with db.transaction():
-        replicas = require_replicas(db, session.client, path, Level.MODIFY_OBJECT, Status.OBJ_PATH_DOES_NOT_EXIST)
-        if session.zone.writers.of(replicas[0].data_id):
-            raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
-        replica = _replica_to_sum(session, replicas, wanted.keywords)
-        try:
-            os.truncate(replica.path, wanted.size)
-        except OSError as error:
-            raise file_error(Status.UNIX_FILE_TRUNCATE_ERR, error) from None
-        update_replica(db, replica, size=wanted.size, checksum="", modified=now(), status=ReplicaStatus.GOOD)
-        stale_siblings(db, replica)
+    opened = open_to_write(session, path, wanted.keywords, os.O_RDWR)
+    try:
+        os.ftruncate(opened.file, wanted.size)
+    except OSError as error:
+        abandon(session, opened)
+        raise file_error(Status.UNIX_FILE_TRUNCATE_ERR, error) from None
+    opened.changed = True
+    finalize(session, opened)
+    replica = opened.replica
     answer = {"message": "", "replica_number": replica.number, "resource_hierarchy": replica.hierarchy}
     return Reply(message=pack_string(json.dumps(answer)))

@@ -20,6 +20,7 @@ from mpingest.zone.pack import leaf, pack
 from mpingest.zone.paths import check_path
 from mpingest.zone.session import Reply, Request, Session
 from mpingest.zone.statuses import Status, ZoneError
+from mpingest.zone.vault import remove_files
 
 
 def create(session: Session, request: Request) -> Reply:
@@ -56,7 +57,7 @@ def remove(session: Session, request: Request) -> Reply:
         parent = find_collection(db, collection.parent)
         if parent:
             touch_collection(db, parent.coll_id)
-    session.zone.sweep_doomed_files(doomed)
+    remove_files(doomed)
     return Reply(message=_statistics(path))
 
 

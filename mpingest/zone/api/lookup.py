@@ -42,8 +42,13 @@ def replicas_at(db: Database, path: str) -> list[Replica]:
 
 
 def sees(db: Database, user: User, object_id: int) -> bool:
-    """Whether the user knows of an object at all."""
-    return level_of(db, user, object_id) >= Level.READ_OBJECT
+    """Whether the user knows of a collection or object at all: administrators know of everything."""
+    return user.is_admin or level_of(db, user, object_id) >= Level.READ_OBJECT
+
+
+def sees_object(db: Database, user: User, replica: Replica) -> bool:
+    """Whether the user knows of an object: who can't read its collection doesn't."""
+    return sees(db, user, replica.data_id) and sees(db, user, replica.coll_id)
 
 
 def require_replicas(
@@ -51,11 +56,9 @@ def require_replicas(
 ) -> list[Replica]:
     """All replicas of the object at a path. Raises ZoneError, ``missing`` where the user sees no such object."""
     replicas = replicas_at(db, path)
-    granted = level_of(db, user, replicas[0].data_id) if replicas else 0
-    if granted < Level.READ_OBJECT:
+    if not replicas or not sees_object(db, user, replicas[0]):
         raise ZoneError(missing)
-    if granted < level:
-        raise ZoneError(Status.CAT_NO_ACCESS_PERMISSION)
+    require_level(db, user, replicas[0].data_id, level)
     return replicas
 
 

@@ -2,7 +2,7 @@
 
 A file in a vault moves with its object: it gets a second name first, and loses the old one after the commit, so
 that there is a file under the path in the catalog whenever the server is killed. What moves something returns the
-old names.
+old names, for who calls it to remove then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import secrets
 
 from mpingest.zone import vault
-from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, writable_collection
+from mpingest.zone.api.lookup import replicas_at, require_collection, require_level, sees, writable_collection
 from mpingest.zone.catalog.collections import (
     Collection,
     add_collection,
@@ -23,7 +23,6 @@ from mpingest.zone.catalog.collections import (
 from mpingest.zone.catalog.levels import Level
 from mpingest.zone.catalog.objects import (
     Replica,
-    doom_file,
     move_object,
     replicas_in,
     replicas_of,
@@ -35,17 +34,22 @@ from mpingest.zone.statuses import Status, ZoneError
 
 
 def make_collection(session: Session, path: str, *, recursive: bool) -> Collection:
-    """A new collection; ``recursive``: with its parents, and it may be there already."""
+    """A new collection; ``recursive``: with its parents, and it may be there already.
+
+    Who sees none of the parents climbs up beyond the zone, and is told that this is no path.
+    """
     db = session.zone.db
     existing = find_collection(db, path)
-    if existing and recursive:
+    if existing and recursive and sees(db, session.client, existing.coll_id):
         return existing
-    if existing:
+    if recursive and split_path(path)[0] == "/":
+        raise ZoneError(Status.SYS_INVALID_INPUT_PARAM)
+    if existing and not recursive:
         raise ZoneError(Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
     if replicas_at(db, path):
         raise ZoneError(Status.CAT_NAME_EXISTS_AS_DATAOBJ)
     parent_path, name = split_path(path)
-    if recursive and parent_path != "/":
+    if recursive:
         make_collection(session, parent_path, recursive=True)
     parent = writable_collection(db, session.client, parent_path)
     check_object_name(name)
@@ -103,7 +107,6 @@ def _move_files(session: Session, replicas: list[Replica], path: str) -> list[st
     movable = [replica for replica in replicas if replica.in_vault and os.path.isfile(replica.path)]
     for replica in movable:
         update_replica(db, replica, path=vault.link_file(replica.path, vault.vault_path(replica.vault, path)))
-        doom_file(db, replica.path)
     return [replica.path for replica in movable]
 
 

@@ -7,6 +7,9 @@ from mpingest.zone.messages import QueryInput, pack_rows
 from mpingest.zone.session import Reply, Request, Session, Statement
 from mpingest.zone.statuses import Status, ZoneError
 
+_CLOSED = -1
+"""Instead of a statement's number: there may be more rows, but not from here."""
+
 
 def run(session: Session, request: Request) -> Reply:
     """A first page, or with a statement's number the next one, or with no rows wanted its end."""
@@ -29,9 +32,12 @@ def _page(session: Session, wanted: QueryInput, statement: Statement, number: in
     page = statement.rows[statement.position : statement.position + max(wanted.max_rows, 0)]
     statement.position += len(page)
     total = len(statement.rows) + max(wanted.offset, 0) if wanted.options & query.TOTAL_ROWS else 0
-    if len(page) < wanted.max_rows or wanted.options & query.AUTO_CLOSE:
+    if len(page) < wanted.max_rows:
         session.statements.close(number)
         number = 0
+    elif wanted.options & query.AUTO_CLOSE:
+        session.statements.close(number)
+        number = _CLOSED
     elif not number:
         number = session.statements.add(statement)
     if not page:

@@ -6,12 +6,13 @@ from mpingest.zone.api.lookup import require_replicas
 from mpingest.zone.api.namespace import trash_object
 from mpingest.zone.catalog.collections import touch_collection
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, doom_file, remove_replica
+from mpingest.zone.catalog.objects import Replica, remove_replica
 from mpingest.zone.hierarchy import known_resource
 from mpingest.zone.messages import ObjectInput, keyword_integer
 from mpingest.zone.paths import check_path
 from mpingest.zone.session import Reply, Request, Session
 from mpingest.zone.statuses import Status, ZoneError
+from mpingest.zone.vault import remove_files
 
 UNREGISTER = 26
 _COPIES_KEPT = 2
@@ -35,7 +36,7 @@ def unlink(session: Session, request: Request) -> Reply:
             touch_collection(db, replicas[0].coll_id)
         else:
             doomed = trash_object(session, path, replicas)
-    session.zone.sweep_doomed_files(doomed)
+    remove_files(doomed)
     return Reply()
 
 
@@ -49,7 +50,6 @@ def discard(session: Session, replica: Replica, *, unregister: bool) -> list[str
     remove_replica(session.zone.db, replica)
     if unregister or not replica.in_vault:
         return []
-    doom_file(session.zone.db, replica.path)
     return [replica.path]
 
 
@@ -66,10 +66,10 @@ def trim(session: Session, request: Request) -> Reply:
         if session.zone.writers.of(replicas[0].data_id):
             raise ZoneError(Status.HIERARCHY_ERROR)
         spare = len(replicas) - max(1, _COPIES_KEPT if kept is None else kept)
-        trimmed = _candidates(session, replicas, wanted)[: max(0, spare)]
+        trimmed = _candidates(session, replicas, wanted)[:spare] if spare > 0 else []
         for replica in trimmed:
             doomed += discard(session, replica, unregister=unregister)
-    session.zone.sweep_doomed_files(doomed)
+    remove_files(doomed)
     return Reply(len(trimmed))
 
 
@@ -83,4 +83,6 @@ def _candidates(session: Session, replicas: list[Replica], wanted: ObjectInput) 
         for replica in replicas
         if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
     ]
+    if not chosen:
+        raise ZoneError(Status.SYS_REPLICA_DOES_NOT_EXIST)
     return sorted(chosen, key=lambda replica: replica.status)

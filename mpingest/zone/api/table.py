@@ -9,6 +9,7 @@ from mpingest.zone.api import (
     attributes,
     collections,
     metadata,
+    put,
     queries,
     registration,
     removal,
@@ -21,7 +22,7 @@ from mpingest.zone.session import Handler
 HANDLERS: dict[int, Handler] = {
     Api.DATA_OBJ_CREATE_AN: transfer.create_object,
     Api.DATA_OBJ_OPEN_AN: transfer.open_object,
-    Api.DATA_OBJ_PUT_AN: transfer.put,
+    Api.DATA_OBJ_PUT_AN: put.put,
     Api.DATA_OBJ_UNLINK_AN: removal.unlink,
     Api.MOD_DATA_OBJ_META_AN: attributes.modify,
     Api.DATA_OBJ_RENAME_AN: rename.rename,
@@ -50,4 +51,5 @@ HANDLERS: dict[int, Handler] = {
     Api.ATOMIC_APPLY_ACL_OPERATIONS_APN: access.modify_atomically,
     Api.TOUCH_APN: attributes.touch,
     Api.REGISTER_PHYSICAL_PATH_APN: registration.register_with_answer,
+    Api.SWITCH_USER_APN: administration.switch_user,
 }

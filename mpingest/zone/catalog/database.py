@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mpingest.zone.catalog.schema import FIRST_ID, LEVELS, TABLES
+from mpingest.zone.catalog.schema import FIRST_ID, LEVELS, TABLES, VERSION
 from mpingest.zone.statuses import Status, ZoneError
 
 Row = tuple[Any, ...]
@@ -34,10 +34,12 @@ class Database:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
         for pragma in ("journal_mode=WAL", "synchronous=OFF", "case_sensitive_like=ON", "temp_store=MEMORY"):
             self._connection.execute(f"PRAGMA {pragma}")
+        self._check_version()
         with self.transaction():
             for statement in TABLES:
                 self._connection.execute(statement)
             self._connection.executemany("INSERT OR IGNORE INTO levels VALUES (?, ?)", LEVELS)
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
         self._ids = itertools.count(self._highest_id() + 1)
 
     def close(self) -> None:
@@ -98,6 +100,11 @@ class Database:
     def thread_changes(self) -> int:
         """Rows that the calling thread's transactions ever changed and committed."""
         return int(getattr(self._of_thread, "changes", 0))
+
+    def _check_version(self) -> None:
+        row = self.row("PRAGMA user_version")
+        if row and row[0] > VERSION:
+            raise sqlite3.DatabaseError(f"its format {row[0]} is newer than this program's {VERSION}")
 
     def _highest_id(self) -> int:
         columns = {"users": "user_id", "resources": "resc_id", "collections": "coll_id", "replicas": "data_id"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -43,7 +44,7 @@ class Replica:
     @property
     def in_vault(self) -> bool:
         """Whether the file lies in the vault of its resource, rather than registered where it was."""
-        return self.path.startswith(self.vault.rstrip("/") + "/")
+        return os.path.normpath(self.path).startswith(self.vault.rstrip("/") + "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +144,6 @@ def remove_replica(db: Database, replica: Replica) -> None:
     )
     if db.row("SELECT 1 FROM replicas WHERE data_id = ? LIMIT 1", replica.data_id) is None:
         forget_object(db, replica.data_id)
-
-
-def doom_file(db: Database, path: str) -> None:
-    """Note that a file goes after the commit, or at the next start."""
-    db.execute("INSERT INTO doomed_files VALUES (?)", path)
 
 
 def move_object(db: Database, data_id: int, collection: Collection, name: str) -> None:

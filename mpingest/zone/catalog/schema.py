@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mpingest.zone.catalog.levels import Level
 
+VERSION = 1
+"""Of these tables; a catalog of a newer one is refused."""
+
 FIRST_ID = 10000
 
 LEVELS = [(level.value, level.label) for level in Level]
@@ -50,6 +53,4 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS avu_map (
         object_id INTEGER NOT NULL, meta_id INTEGER NOT NULL, PRIMARY KEY (object_id, meta_id)) WITHOUT ROWID""",
     """CREATE INDEX IF NOT EXISTS objects_of_avu ON avu_map (meta_id)""",
-    # Vault files whose rows a transaction removed; the file goes after the commit, or at the next start.
-    """CREATE TABLE IF NOT EXISTS doomed_files (path TEXT NOT NULL)""",
 )
