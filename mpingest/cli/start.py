@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.jobs.directory import default_jobs_directory
 from mpingest.jobs.spec import RunOptions
 
+DELETE_MODES = {mode.name.lower(): mode for mode in DeleteMode}
 OPERATIONS = {operation.name.lower(): operation for operation in Operation}
 
 
@@ -58,6 +59,20 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
 )
 @click.option("--ignore-cache", is_flag=True, help="Compare with the collections, not with the checkpoint.")
 @click.option("--initial-ingest", is_flag=True, help="Do not look what is in the collections: nothing is.")
+@click.option(
+    "--delete-mode",
+    type=click.Choice(list(DELETE_MODES)),
+    default="do_not_delete",
+    show_default=True,
+    help="What to do about objects whose files are gone: unregister (with register operations), or trash or "
+    "no_trash (with put_sync and put_append). Only what mpingest itself recorded is ever deleted.",
+)
+@click.option(
+    "--max-delete",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Delete nothing if more than N entries are gone. [default: half of what is recorded]",
+)
 @click.option("--allow-empty", is_flag=True, help="ROOT is meant to be empty.")
 def start(
     root: str,
@@ -72,6 +87,8 @@ def start(
     zone_timeout: float,
     ignore_cache: bool,
     initial_ingest: bool,
+    delete_mode: str,
+    max_delete: int | None,
     allow_empty: bool,
 ) -> None:
     r"""Bring everything below the directory ROOT into the collection TARGET.
@@ -102,6 +119,8 @@ def start(
         ignore_cache=ignore_cache,
         initial_ingest=initial_ingest,
         allow_empty=allow_empty,
+        delete_mode=DELETE_MODES[delete_mode],
+        max_delete=max_delete,
     )
     summary = start(Request(root, target, job_name, jobs_dir, options))
     if is_first_rank():

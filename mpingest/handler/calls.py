@@ -44,6 +44,7 @@ class Handler:
     """
 
     default_operation: Operation = Operation.REGISTER_SYNC
+    default_delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
     module: ModuleType | None = None
     event_handler: type | None = None
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)
@@ -58,6 +59,16 @@ class Handler:
         """Whether an entry of which only the ctime has changed makes a difference to the script."""
         return any(map(self.has, _ON_METADATA_CHANGE))
 
+    @property
+    def wants_changed_directories(self) -> bool:
+        """Whether a directory in which something came or went makes a difference to the script."""
+        return self.has("pre_coll_modify") or self.has("post_coll_modify")
+
+    @property
+    def may_delete(self) -> bool:
+        """Whether anything that is gone may have to be deleted."""
+        return self.has("delete_mode") or self.default_delete_mode is not DeleteMode.DO_NOT_DELETE
+
     # What to do.
 
     def operation(self, session: Any, meta: Meta) -> Operation:
@@ -70,9 +81,9 @@ class Handler:
         return answer
 
     def delete_mode(self, meta: Meta) -> DeleteMode:
-        """What to do about objects whose files are gone."""
+        """What to do about an entry that is gone."""
         if "delete_mode" not in self.methods:
-            return DeleteMode.DO_NOT_DELETE
+            return self.default_delete_mode
         answer = self._call("delete_mode", meta)
         if not isinstance(answer, DeleteMode):
             raise HandlerFailure(f"delete_mode() returned {answer!r}, not a DeleteMode")

@@ -33,11 +33,14 @@ from mpingest.ingest.wire import Reply, escape, exchange, pairs, unescape
 
 DATA_OBJ_OPEN = 602
 DATA_OBJ_PUT = 606
+DATA_OBJ_UNLINK = 615
 MOD_DATA_OBJ_META = 622
 PHY_PATH_REG = 630
+DATA_OBJ_TRIM = 632
 DATA_OBJ_CLOSE = 673
 DATA_OBJ_LSEEK = 674
 DATA_OBJ_WRITE = 676
+RM_COLL = 679
 COLL_CREATE = 681
 GEN_QUERY = 702
 ATOMIC_METADATA = 20002
@@ -47,6 +50,9 @@ CHANGING = frozenset(
     {
         DATA_OBJ_OPEN,
         DATA_OBJ_PUT,
+        DATA_OBJ_UNLINK,
+        DATA_OBJ_TRIM,
+        RM_COLL,
         MOD_DATA_OBJ_META,
         PHY_PATH_REG,
         REGISTER_PHYSICAL_PATH,
@@ -85,6 +91,7 @@ _CONTINUE = re.compile(r"<continueInx>(-?\d+)</continueInx>")
 
 _O_WRONLY, _O_CREAT, _O_TRUNC = 0o1, 0o100, 0o1000
 _PUT_OPERATION = 1
+_UNREGISTER_OPERATION = 26
 
 logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come back as exceptions and are reported
 
@@ -266,6 +273,23 @@ class Catalog:
         """Set levels of access to a data object or collection: all of them, or none."""
         operations = [{"entity_name": user, "acl": level} for level, user in permissions]
         self._request(ATOMIC_ACL, _json_message({"logical_path": path, "operations": operations}))
+
+    def unlink(self, path: str, *, force: bool) -> None:
+        """Delete a data object with all its replicas; without ``force``, into the trash."""
+        self._request(DATA_OBJ_UNLINK, _object_message(path, {"forceFlag": ""} if force else {}))
+
+    def unregister(self, path: str) -> None:
+        """Take a data object out of the catalog, leaving its files."""
+        self._request(DATA_OBJ_UNLINK, _object_message(path, {}, operation=_UNREGISTER_OPERATION))
+
+    def unregister_replica(self, path: str, number: int) -> None:
+        """Take one of several replicas out of the catalog, leaving its file; the last good one stays."""
+        keywords = {"replNum": str(number), "copies": "1"}
+        self._request(DATA_OBJ_TRIM, _object_message(path, keywords, operation=_UNREGISTER_OPERATION))
+
+    def remove_collection(self, path: str) -> None:
+        """Remove an empty collection."""
+        self._request(RM_COLL, _collection_message(path, {}))
 
     def listing(self, collection: str) -> Iterator[Replica]:
         """Every replica of every data object directly in ``collection``."""

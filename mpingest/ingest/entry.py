@@ -14,18 +14,19 @@ import numpy as np
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.content import SourceError
 from mpingest.ingest.deadline import Deadline, TookTooLong, Watch
+from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.names import Name, Naming, UnusableName, text
 from mpingest.ingest.put import Upload, put_as
 from mpingest.ingest.register import Conflict, Registration, registered_as
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.routes import KnownCollections, routed_path
-from mpingest.ingest.statuses import RequestError, Verdict
+from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
 from mpingest.ingest.users import Users
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import stat_row
@@ -144,6 +145,33 @@ class EntryIngestor:
         except (RequestError, *REFUSALS):
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
+    def remove(self, relative: bytes, row: np.void, size: int) -> Result:
+        """Delete the object of an entry that is gone, as its delete mode says. Raises ZoneGone, Interrupted.
+
+        size: bytes, when it was last ingested
+        """
+        try:
+            return self._with_entry(relative, row, lambda entry: self._remove(entry, size))
+        except REFUSALS as error:
+            return Result(Outcome.FAILED, reason=str(error))
+        except RequestError as error:
+            return Result(Outcome.FAILED, error.status, str(error))
+
+    def remove_collection(self, relative: bytes, row: np.void) -> Result:
+        """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
+        try:
+            return self._with_entry(relative, row, self._remove_collection)
+        except REFUSALS as error:
+            return Result(Outcome.FAILED, reason=str(error))
+        except RequestError as error:
+            if error.status == COLLECTION_NOT_EMPTY:
+                path = os.fsdecode(self.path(relative))
+                self.logger.info("kept", path=path, reason="its collection holds what is not ours")
+                return Result(Outcome.GONE)
+            if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
+                return Result(Outcome.FAILED, error.status, str(error))
+            return Result(Outcome.REMOVED)
+
     def operation(self, relative: bytes, row: np.void) -> Operation:
         """What is to be done about an entry. Raises one of REFUSALS."""
         return self._with_entry(relative, row, self._operation)
@@ -160,7 +188,7 @@ class EntryIngestor:
 
         Raises one of REFUSALS.
         """
-        if self.handler.has("pre_coll_modify") or self.handler.has("post_coll_modify"):
+        if self.handler.wants_changed_directories:
             self._with_entry(relative, row, self._modify_collection)
 
     def listing(self, relative: bytes) -> dict[str, list[Replica]]:
@@ -270,6 +298,30 @@ class EntryIngestor:
     def _modify_collection(self, entry: _Entry) -> None:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
         self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
+
+    def _remove(self, entry: _Entry, size: int) -> Result:
+        mode = self._delete_mode(entry)
+        if mode is DeleteMode.DO_NOT_DELETE:
+            return Result(Outcome.GONE)
+        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER else ""
+        self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
+        self.retry.run(Deletion(entry.catalog, mode, entry.logical, physical, size).perform)
+        self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
+        return Result(Outcome.REMOVED)
+
+    def _remove_collection(self, entry: _Entry) -> Result:
+        if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
+            return Result(Outcome.GONE)
+        self.handler.delete_hook("pre_coll_delete", entry.session, entry.meta)
+        self.retry.run(lambda: entry.catalog.remove_collection(entry.logical))
+        self.handler.delete_hook("post_coll_delete", entry.session, entry.meta)
+        return Result(Outcome.REMOVED)
+
+    def _delete_mode(self, entry: _Entry) -> DeleteMode:
+        mode, operation = self.handler.delete_mode(entry.meta), self._operation(entry)
+        if mode not in COMPATIBLE[operation]:
+            raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+        return mode
 
     def _act(self, entry: _Entry, operation: Operation, known: Known) -> Result:
         action = ACTIONS[operation][known.situation]

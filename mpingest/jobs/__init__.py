@@ -5,6 +5,8 @@
 ``preflight``  what has to be right before anything is written
 ``units``      directories and slices as units of the farm
 ``pipeline``   a worker: scan, diff, collections, entries, in threads of its own
+``removal``    what is gone, once it is to be deleted
+``tools``      what a rank works with: session, handler, checkpoint, recorder
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``tally``      what is counted
 ``log``        a rank's log

@@ -23,13 +23,13 @@ import numpy.typing as npt
 from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.entry import EntryIngestor, Known, Result
+from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
-from mpingest.jobs import tally
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.removal import Remover
+from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree
 from mpingest.jobs.visit import Visitor
-from mpingest.manifest.states import Outcome
+from mpingest.manifest.states import Change, Outcome
 
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
@@ -92,12 +92,9 @@ class Pipeline:
     Use as a context manager: leaving it ends the threads.
     """
 
-    visitor: Visitor
-    ingestor: EntryIngestor
-    recorder: Recorder
+    visitor: Visitor | Remover
+    tools: Tools
     sessions: int
-    ending: threading.Event
-    """Set when the run ends, whatever is still waiting."""
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
@@ -120,7 +117,7 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         with self._changed:
-            self.ending.set()
+            self.tools.ending.set()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
@@ -161,10 +158,7 @@ class Pipeline:
 
     def counters(self) -> npt.NDArray[np.int64]:
         """The tally, shape (tally.SIZE,)."""
-        counts = self.recorder.counts
-        counts[tally.REQUESTS] = self.ingestor.catalog.counts.requests
-        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.counts.changes
-        return counts
+        return self.tools.counts()
 
     def throttle(self, waiting_slices: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
@@ -180,19 +174,19 @@ class Pipeline:
         try:
             while (task := self._next_task()) is not None:
                 task()
-                self.recorder.seal_if_due()
+                self.tools.recorder.seal_if_due()
         except Interrupted:
             return
         except BaseException as error:
             with self._changed:
                 self._error = self._error or error
-                self.ending.set()
+                self.tools.ending.set()
                 self._changed.notify_all()
             self._news.set()
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
-            while not self.ending.is_set():
+            while not self.tools.ending.is_set():
                 # Scans first: what they find is all that idle ranks can steal.
                 if self._scans and self._slices_waiting < SLICES_AHEAD:
                     scan = self._scans.popleft()
@@ -200,7 +194,7 @@ class Pipeline:
                 if (task := self._next_ingest()) is not None:
                     return task
                 if not self._changed.wait(timeout=self._nap()):
-                    return self.recorder.seal_if_due
+                    return self.tools.recorder.seal_if_due
             return None
 
     def _next_ingest(self) -> Callable[[], None] | None:
@@ -240,13 +234,16 @@ class Pipeline:
         for index in indices:
             relative = os.path.join(content.relative, content.entries.name(index))
             row = content.entries.rows[index]
-            _, situation, is_settled, replica, known_size = content.plan[index].tolist()
-            result = self.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+            change, situation, is_settled, replica, known_size = content.plan[index].tolist()
+            if change == Change.DELETED:
+                run.results[index] = self.tools.ingestor.remove(relative, row, known_size)
+                continue
+            result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
             if result.outcome is Outcome.DONE and not is_settled:
                 result = replace(result, outcome=Outcome.UNSETTLED)
             run.results[index] = result
             if result.outcome is Outcome.FAILED:
-                delay = self.ingestor.next_try(relative, row, tries + 1)
+                delay = self.tools.ingestor.next_try(relative, row, tries + 1)
                 if delay is not None:
                     retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
         with self._changed:
@@ -257,7 +254,7 @@ class Pipeline:
                 self._changed.notify_all()
                 return
         results = [result for result in run.results if result is not None]
-        self.recorder.entries(content.relative, content.entries, content.plan["change"], results)
+        self.tools.recorder.entries(content.relative, content.entries, content.plan["change"], results)
         with self._changed:
             self._slices.remove(run)
             self._events.append(Finished(run.unit))

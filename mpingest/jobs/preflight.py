@@ -9,6 +9,8 @@ from irods.exception import ResourceDoesNotExist
 from irods.models import Collection, CollectionAccess, Group, User
 
 from mpingest.errors import MpingestError
+from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.ingest.delete import COMPATIBLE
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
@@ -61,6 +63,20 @@ def writable_part(session: Any, target: str) -> str:
     if max(levels, default=0) < _MODIFY_OBJECT:
         raise MpingestError(f"target {target}: user {session.username} may not write to {existing}")
     return existing
+
+
+def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> None:
+    """Raises MpingestError where the delete mode of the root doesn't fit its operation."""
+    try:
+        mode, operation = handler.delete_mode(meta), handler.operation(session, meta)
+    except HandlerFailure as error:
+        raise MpingestError(f"event handler: {error}") from error
+    fitting = COMPATIBLE[operation]
+    if mode not in fitting:
+        names = " or ".join(sorted(fit.name.lower() for fit in fitting))
+        raise MpingestError(
+            f"delete mode {mode.name.lower()} does not fit operation {operation.name.lower()}: it takes {names}"
+        )
 
 
 def check_resource(session: Any, name: str | None) -> None:

@@ -44,7 +44,9 @@ class Recorder:
             self.counts[tally.SENT] += sum(result.sent for result in results)
             for index in np.flatnonzero(outcomes == Outcome.FAILED).tolist():
                 self._write_failure(os.path.join(directory, batch.name(index)), results[index])
-            self.segments.record(directory, batch, changes, outcomes, codes)
+            # What could not be deleted stays recorded as gone, to be tried again.
+            kept = (changes != Change.DELETED) | (outcomes != Outcome.FAILED)
+            self.segments.record(directory, batch.select(kept), changes[kept], outcomes[kept], codes[kept])
 
     def directory(self, relative: bytes, state: DirectoryState) -> None:
         """Record what is known of a directory whose scan is over."""

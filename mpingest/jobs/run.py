@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,31 +20,25 @@ import numpy.typing as npt
 
 from mpingest.errors import MpingestError
 from mpingest.farm.transport import run_farm, wait_asleep
+from mpingest.farm.units import Unit
 from mpingest.farm.world import abort_on_error, open_world
-from mpingest.handler.calls import Handler, HandlerFailure
-from mpingest.handler.load import load_handler, process_state_kept
-from mpingest.handler.meta import JobFacts
 from mpingest.ingest.catalog import Catalog
-from mpingest.ingest.entry import EntryIngestor
-from mpingest.ingest.names import Naming
-from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.session import open_session, session_for
+from mpingest.ingest.session import open_session
 from mpingest.ingest.statuses import RequestError
-from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
-from mpingest.jobs.log import open_log
+from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
-from mpingest.jobs.preflight import check_resource, checked_root, checked_target, writable_part
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.preflight import check_delete_mode, check_resource, checked_root, checked_target, writable_part
+from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.summary import Summary
+from mpingest.jobs.tools import OpenRun, Tools, handler_of, open_tools, root_meta
 from mpingest.jobs.units import Subtree
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.merge import merge
-from mpingest.manifest.segment import SegmentWriter
-from mpingest.manifest.states import Change
+from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.table import DamagedTable, JobAttributes
 from mpingest.scan.entries import ENTRY_DTYPE, stat_row
 
@@ -55,15 +48,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 COORDINATOR = 0
 
-
-@dataclass(frozen=True, slots=True)
-class _OpenRun:
-    """What every rank has to know of the run."""
-
-    spec: JobSpec
-    job: JobDirectory
-    run: RunDirectory
-    notes: list[str]
+Counted = tuple[tally.Counts, npt.NDArray[np.void]]
+"""Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +73,17 @@ def start(request: Request) -> Summary:
         opened = _on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
-            counts, shares = _work(comm, opened, request.options)
+            counts, shares = _scan_and_ingest(comm, opened, request.options)
+        deleted, refused = _delete(comm, opened, request.options)
         seconds = time.monotonic() - began
-        return _on_first(comm, lambda: _close_run(opened, request.options, seconds, counts, shares))
+        return _on_first(
+            comm, lambda: _close_run(opened, request.options, seconds, (counts + deleted, shares), refused)
+        )
 
 
-def _handler(options: RunOptions) -> Handler:
-    if options.handler is None:
-        return Handler(options.operation)
-    return load_handler(options.handler, options.operation)
-
-
-def _open_run(stack: ExitStack, request: Request) -> _OpenRun:
+def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     options = request.options
-    _handler(options)
+    handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
     session = open_session()
     try:
@@ -108,6 +91,7 @@ def _open_run(stack: ExitStack, request: Request) -> _OpenRun:
         existing = writable_part(session, target)
         check_resource(session, options.resource)
         spec = JobSpec.named(request.job_name, root, target)
+        check_delete_mode(handler, session, root_meta(spec, options))
         if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
             _make_parents(session, parent)
     finally:
@@ -120,30 +104,9 @@ def _open_run(stack: ExitStack, request: Request) -> _OpenRun:
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    run = job.new_run()
-    _call_job_hook("pre_job", _OpenRun(spec, job, run, notes), options)
-    return _OpenRun(spec, job, run, notes)
-
-
-def _facts(spec: JobSpec, options: RunOptions) -> JobFacts:
-    script = os.path.abspath(options.handler) if options.handler else None
-    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
-
-
-def _call_job_hook(name: str, opened: _OpenRun, options: RunOptions, summary: Summary | None = None) -> None:
-    """pre_job or post_job, on rank 0. Raises MpingestError where the script's method fails."""
-    handler = _handler(options)
-    if not handler.has(name):
-        return
-    meta = _facts(opened.spec, options).meta | {"run": opened.run.number}
-    if summary is not None:
-        meta["summary"] = summary.to_json()
-    logger = open_log(opened.run.log, COORDINATOR, opened.spec.name, opened.run.number)
-    try:
-        with process_state_kept():
-            handler.job_hook(name, logger, meta)
-    except HandlerFailure as error:
-        raise MpingestError(f"event handler {options.handler}: {error}") from error
+    opened = OpenRun(spec, job, job.new_run(), notes)
+    call_job_hook("pre_job", opened, options)
+    return opened
 
 
 def _make_parents(session: Any, parent: str) -> None:
@@ -163,60 +126,89 @@ def _check_checkpoint(job: JobDirectory) -> None:
         raise MpingestError(f"{error}; move it away, and the run compares with the collections instead") from error
 
 
-def _work(comm: MPI.Comm, opened: _OpenRun, options: RunOptions) -> tuple[tally.Counts, npt.NDArray[np.void]]:
-    """The farm over the tree; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
-    spec, run = opened.spec, opened.run
+def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
+    row: np.void = np.array([stat_row(os.stat(opened.spec.root))], ENTRY_DTYPE)[0]
+    roots = [Subtree(b"", Change.UNCHANGED, row).to_unit()]
+    return _farm(comm, opened, options, roots, _visitor)
+
+
+def _visitor(tools: Tools, options: RunOptions) -> Visitor:
+    checkpoint = None if options.ignore_cache else tools.checkpoint
+    return Visitor(tools.ingestor, checkpoint, tools.recorder, options)
+
+
+def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str]:
+    """Delete what is gone, if that is wanted; every rank's tally, and why it was refused."""
+    roots: list[Unit] = []
+    wanted, refused = _on_first(comm, lambda: _plan_deletion(opened, options, roots))
+    if not wanted:
+        return np.zeros((comm.size, tally.SIZE), np.int64), refused
+    with abort_on_error(comm):
+        counts, _ = _farm(comm, opened, options, roots, _remover)
+    counts[COORDINATOR] += _on_first(comm, lambda: _delete_collections(opened, options))
+    return counts, ""
+
+
+def _remover(tools: Tools, options: RunOptions) -> Remover:
+    assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
+    return Remover(tools.checkpoint, options)
+
+
+def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> tuple[bool, str]:
+    """Whether anything is to be deleted, and why it is not; fills in the units."""
+    if not handler_of(options).may_delete:
+        return False, ""
+    opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
+    if not os.path.exists(opened.job.checkpoint):
+        return False, ""
+    with Checkpoint.open(Path(opened.job.checkpoint)) as checkpoint:
+        if not checkpoint.summary().outcomes[Outcome.GONE]:
+            return False, ""
+        if refused := refusal(checkpoint, options.max_delete):
+            return False, refused
+        roots.extend(directories_with_gone_files(checkpoint))
+    return True, ""
+
+
+def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
+    opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
+    with open_tools(COORDINATOR, opened, options) as tools:
+        assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
+        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder)
+        return tools.counts()
+
+
+def _farm(
+    comm: MPI.Comm,
+    opened: OpenRun,
+    options: RunOptions,
+    roots: list[Unit],
+    make_visitor: Callable[[Tools, RunOptions], Visitor | Remover],
+) -> Counted:
+    """The farm over the roots; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
+    counts = tally.new_counts()
     with ExitStack() as stack:
         pipeline = None
         if comm.rank != COORDINATOR or comm.size == 1:
-            pipeline = stack.enter_context(_pipeline(comm.rank, opened, options))
-        roots = [Subtree(b"", Change.UNCHANGED, _root_row(spec.root)).to_unit()]
-        result = run_farm(comm, roots, pipeline, on_progress=_progress(run))
-        counts = pipeline.counters() if pipeline else tally.new_counts()
+            tools = stack.enter_context(open_tools(comm.rank, opened, options))
+            pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, options.sessions))
+        result = run_farm(comm, roots, pipeline, on_progress=_progress(opened.run))
+        if pipeline:
+            counts = pipeline.counters()
     gathered = np.zeros((comm.size, tally.SIZE), np.int64)
     wait_asleep(comm.Iallgather(counts, gathered))
     return gathered, result.shares
 
 
-@contextmanager
-def _pipeline(rank: int, opened: _OpenRun, options: RunOptions) -> Iterator[Pipeline]:
-    spec, run = opened.spec, opened.run
-    attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
-    logger = open_log(run.log, rank, spec.name, run.number)
-    with ExitStack() as stack:
-        checkpoint = None
-        if os.path.exists(opened.job.checkpoint) and not options.ignore_cache:
-            checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
-        session = open_session()
-        stack.callback(session.cleanup)
-        catalog = Catalog(session)
-        resource = options.resource or getattr(session, "default_resource", None)
-        ending = threading.Event()
-        retry = RetryPolicy(options.zone_timeout, ending)
-        handler = _handler(options)
-        naming = Naming(spec.root, spec.target, handler.character_map)
-        users = Users(catalog, session_for)
-        stack.callback(users.close)
-        ingestor = EntryIngestor(_facts(spec, options), handler, naming, users, retry, logger, resource)
-        failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "w", encoding="utf-8")  # noqa: SIM115
-        recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
-        stack.callback(recorder.close)
-        visitor = Visitor(ingestor, checkpoint, recorder, options)
-        logger.info("worker started", sessions=options.sessions)
-        yield stack.enter_context(Pipeline(visitor, ingestor, recorder, options.sessions, ending))
-        logger.info("worker ended", **tally.as_mapping(recorder.counts))
-
-
-def _close_run(
-    opened: _OpenRun, options: RunOptions, seconds: float, counts: tally.Counts, shares: npt.NDArray[np.void]
-) -> Summary:
+def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
+    counts, shares = counted
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
-    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes)
+    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, refused)
     write_json(opened.run.file("summary.json"), summary.to_json())
     try:
-        _call_job_hook("post_job", opened, options, summary)
+        call_job_hook("post_job", opened, options, summary=summary.to_json())
     except MpingestError as error:
         summary.notes.append(str(error))
         write_json(opened.run.file("summary.json"), summary.to_json())
@@ -250,11 +242,6 @@ def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
             write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
-
-
-def _root_row(root: bytes) -> np.void:
-    row: np.void = np.array([stat_row(os.stat(root))], ENTRY_DTYPE)[0]
-    return row
 
 
 def _on_first(comm: MPI.Comm, task: Callable[[], Answer]) -> Answer:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from mpingest.errors import MpingestError
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -48,6 +48,8 @@ class RunOptions:
     zone_timeout: seconds to wait for a zone that doesn't answer.
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
+    delete_mode: what to do about objects whose files are gone, where the handler doesn't say.
+    max_delete: entries that may be deleted; None for half of the checkpoint.
     """
 
     operation: Operation
@@ -59,3 +61,5 @@ class RunOptions:
     ignore_cache: bool = False
     initial_ingest: bool = False
     allow_empty: bool = False
+    delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    max_delete: int | None = None

@@ -17,7 +17,7 @@ from mpingest.jobs.spec import JobSpec
 from mpingest.manifest.states import Change, Outcome
 
 _CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
-_OUTCOMES = (Outcome.DONE, Outcome.UNSETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.GONE)
+_OUTCOMES = (Outcome.DONE, Outcome.UNSETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.GONE, Outcome.REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Summary:
     """Path of the file that names them."""
     notes: list[str]
     """What the user should know besides."""
+    refusal: str
+    """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
 
     @property
     def total(self) -> tally.Counts:
@@ -46,7 +48,7 @@ class Summary:
     def exit_code(self) -> ExitCode:
         """SOME_FAILED where any entry or directory failed."""
         failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
-        return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+        return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         """For summary.json."""
@@ -61,6 +63,7 @@ class Summary:
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
             "notes": self.notes,
+            "refusal": self.refusal,
         }
 
     def lines(self) -> Iterator[str]:
@@ -79,7 +82,9 @@ class Summary:
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
             yield f"  directories  {failed:,} failed: nothing below them was looked at"
-        if self.exit_code is ExitCode.SOME_FAILED:
+        if self.refusal:
+            yield f"  refused      {self.refusal}"
+        elif self.exit_code is ExitCode.SOME_FAILED:
             yield from (f"  failed       {line}" for line in first_failures(self.failures))
             yield f"  failed       all of them: {self.failures}"
         yield from (f"  note         {note}" for note in self.notes)
@@ -91,6 +96,7 @@ _PLAIN = {
     Outcome.SKIPPED: "skipped",
     Outcome.FAILED: "failed",
     Outcome.GONE: "gone",
+    Outcome.REMOVED: "deleted",
 }
 
 

@@ -102,6 +102,9 @@ class _Visit:
         comparison = diff.classify(batch)
         changes = comparison.change
         directories = batch.is_directory()
+        if self.visitor.ingestor.handler.wants_changed_directories:
+            touched = directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.mtime_ns)
+            changes[touched] = Change.MODIFIED
         units = [
             Subtree(self._below(batch.name(index)), Change(int(changes[index])), batch.rows[index]).to_unit()
             for index in np.flatnonzero(directories).tolist()

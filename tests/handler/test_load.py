@@ -11,7 +11,7 @@ import pytest
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.handler.load import load_handler
-from mpingest.handler.operations import Operation
+from mpingest.handler.operations import DeleteMode, Operation
 
 IMPORTS = """\
 from irods_capability_automated_ingest.core import Core
@@ -22,7 +22,7 @@ from irods_capability_automated_ingest.utils import Operation
 def load(tmp_path: Path, body: str) -> Handler:
     script = tmp_path / "handler.py"
     script.write_text(IMPORTS + "calls = []\nclass event_handler(Core):\n" + body)
-    return load_handler(str(script), Operation.REGISTER_SYNC)
+    return load_handler(str(script), Operation.REGISTER_SYNC, DeleteMode.DO_NOT_DELETE)
 
 
 def calls_of(handler: Handler) -> list[Any]:
@@ -125,7 +125,7 @@ def test_a_script_that_cannot_be_used_is_one_clear_line(
     if text is not None:
         path.write_text(text)
     with pytest.raises(MpingestError, match=message) as caught:
-        load_handler(str(path), Operation.PUT)
+        load_handler(str(path), Operation.PUT, DeleteMode.DO_NOT_DELETE)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -6,7 +6,7 @@ from mpingest.zone.api.lookup import require_replicas
 from mpingest.zone.api.namespace import trash_object
 from mpingest.zone.catalog.collections import touch_collection
 from mpingest.zone.catalog.levels import Level
-from mpingest.zone.catalog.objects import Replica, remove_replica
+from mpingest.zone.catalog.objects import Replica, ReplicaStatus, remove_replica
 from mpingest.zone.hierarchy import known_resource
 from mpingest.zone.messages import ObjectInput, keyword_integer
 from mpingest.zone.paths import check_path
@@ -66,11 +66,22 @@ def trim(session: Session, request: Request) -> Reply:
         if session.zone.writers.of(replicas[0].data_id):
             raise ZoneError(Status.HIERARCHY_ERROR)
         spare = len(replicas) - max(1, _COPIES_KEPT if kept is None else kept)
-        trimmed = _candidates(session, replicas, wanted)[:spare] if spare > 0 else []
+        trimmed = _spare(_candidates(session, replicas, wanted), replicas, wanted)[:spare] if spare > 0 else []
         for replica in trimmed:
             doomed += discard(session, replica, unregister=unregister)
     remove_files(doomed)
     return Reply(len(trimmed))
+
+
+def _spare(candidates: list[Replica], replicas: list[Replica], wanted: ObjectInput) -> list[Replica]:
+    """Those that may go: one good replica stays, and who asks for that very one is refused."""
+    good = [replica for replica in replicas if replica.status == ReplicaStatus.GOOD]
+    doomed = [replica for replica in candidates if replica in good]
+    if len(doomed) < len(good) or not good:
+        return candidates
+    if "replNum" in wanted.keywords:
+        raise ZoneError(Status.USER_INCOMPATIBLE_PARAMS, "cannot remove the last good replica")
+    return [replica for replica in candidates if replica != doomed[-1]]
 
 
 def _candidates(session: Session, replicas: list[Replica], wanted: ObjectInput) -> list[Replica]:

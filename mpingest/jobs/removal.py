@@ -1,0 +1,82 @@
+"""Deleting from the catalog what is gone: after the scan, so that how much would go is known before anything goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.farm.units import Unit
+from mpingest.ingest.entry import EntryIngestor
+from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.spec import RunOptions
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
+from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
+from mpingest.manifest.states import Change, Outcome
+from mpingest.scan.entries import ENTRY_DTYPE
+
+TRIVIAL = 100
+"""Entries of a checkpoint up to which any part of it may go."""
+
+
+def refusal(checkpoint: Checkpoint, max_delete: int | None) -> str:
+    """Why that many deletions are not to be believed; empty if they are."""
+    summary = checkpoint.summary()
+    gone = summary.outcomes[Outcome.GONE]
+    if max_delete is None:
+        if summary.entries <= TRIVIAL or 2 * gone <= summary.entries:
+            return ""
+        share = f"{gone:,} of {summary.entries:,} entries are gone, more than half"
+        return f"{share}: nothing was deleted; if it is right, give --max-delete {gone}"
+    if gone <= max_delete:
+        return ""
+    return f"{gone:,} entries are gone, --max-delete allows {max_delete:,}: nothing was deleted"
+
+
+def directories_with_gone_files(checkpoint: Checkpoint) -> list[Unit]:
+    """A unit for each directory that has files to delete."""
+    row = np.zeros(1, ENTRY_DTYPE)[0]
+    paths = dict.fromkeys(rows.path for rows in checkpoint if _gone_files(rows).any())
+    return [Subtree(path, Change.DELETED, row).to_unit() for path in paths]
+
+
+def _gone_files(rows: DirectoryRows) -> npt.NDArray[np.bool_]:
+    gone: npt.NDArray[np.bool_] = (rows.outcome == Outcome.GONE) & ~rows.entries.is_directory()
+    return gone
+
+
+@dataclass(frozen=True, slots=True)
+class Remover:
+    """Visits directories whose gone files are to be deleted; the counterpart of ``visit.Visitor``."""
+
+    checkpoint: Checkpoint
+    options: RunOptions
+
+    def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
+        """Gives the slices to delete."""
+        rows = self.checkpoint.directory(subtree.relative)
+        assert rows is not None, "the checkpoint named it"
+        files = rows.entries.select(_gone_files(rows))
+        for start in range(0, len(files), self.options.slice_size):
+            part = files.slice(start, min(start + self.options.slice_size, len(files)))
+            plan = np.zeros(len(part), PLAN_DTYPE)
+            plan["change"], plan["settled"], plan["known_size"] = Change.DELETED, True, part.rows["size"]
+            yield [Slice(subtree.relative, part, plan).to_unit()]
+
+
+def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Recorder) -> None:
+    """Remove the collections of gone directories, the deepest first, where nothing is left in them."""
+    gone = [
+        (rows.path + b"/" + name if rows.path else name, rows.entries.rows[index])
+        for rows in checkpoint
+        for index, name in enumerate(rows.entries.names())
+        if rows.outcome[index] == Outcome.GONE and rows.entries.is_directory()[index]
+    ]
+    for path, row in sorted(gone, key=lambda item: item[0].count(b"/"), reverse=True):
+        result = ingestor.remove_collection(path, row)
+        if result.outcome is Outcome.REMOVED:
+            recorder.directory_entry(path, row, Change.DELETED, Outcome.REMOVED)
+        elif result.outcome is Outcome.FAILED:
+            recorder.directory_failure(path, result)

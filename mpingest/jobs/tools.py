@@ -1,0 +1,108 @@
+"""What a rank works with in a run, opened together and closed together."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpingest.handler.calls import Handler
+from mpingest.handler.load import load_handler
+from mpingest.handler.meta import JobFacts, entry_meta
+from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.names import Naming
+from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.session import open_session, session_for
+from mpingest.ingest.users import Users
+from mpingest.jobs import tally
+from mpingest.jobs.directory import JobDirectory, RunDirectory
+from mpingest.jobs.log import open_log
+from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.spec import JobSpec, RunOptions
+from mpingest.manifest.checkpoint import Checkpoint
+from mpingest.manifest.segment import SegmentWriter
+from mpingest.manifest.table import JobAttributes
+from mpingest.scan.entries import ENTRY_DTYPE, stat_row
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """What every rank has to know of the run."""
+
+    spec: JobSpec
+    job: JobDirectory
+    run: RunDirectory
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting."""
+
+    ingestor: EntryIngestor
+    checkpoint: Checkpoint | None
+    recorder: Recorder
+    ending: threading.Event
+
+    def counts(self) -> tally.Counts:
+        """The tally so far, shape (tally.SIZE,)."""
+        counts = self.recorder.counts
+        counts[tally.REQUESTS] = self.ingestor.catalog.counts.requests
+        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.counts.changes
+        return counts
+
+
+@contextmanager
+def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tools]:
+    """The tools of one rank. Raises MpingestError where they can't be had."""
+    spec, run = opened.spec, opened.run
+    attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
+    logger = open_log(run.log, rank, spec.name, run.number)
+    with ExitStack() as stack:
+        checkpoint = None
+        if os.path.exists(opened.job.checkpoint):
+            checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
+        session = open_session()
+        stack.callback(session.cleanup)
+        resource = options.resource or getattr(session, "default_resource", None)
+        ending = threading.Event()
+        retry = RetryPolicy(options.zone_timeout, ending)
+        handler = handler_of(options)
+        naming = Naming(spec.root, spec.target, handler.character_map)
+        users = Users(Catalog(session), session_for)
+        stack.callback(users.close)
+        ingestor = EntryIngestor(job_facts(spec, options), handler, naming, users, retry, logger, resource)
+        failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
+        recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
+        stack.callback(recorder.close)
+        logger.info("rank started", sessions=options.sessions)
+        tools = Tools(ingestor, checkpoint, recorder, ending)
+        yield tools
+        logger.info("rank ended", **tally.as_mapping(tools.counts()))
+
+
+def handler_of(options: RunOptions) -> Handler:
+    """The handler of a run. Raises MpingestError where its script can't be used."""
+    if options.handler is None:
+        return Handler(options.operation, options.delete_mode)
+    return load_handler(options.handler, options.operation, options.delete_mode)
+
+
+def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
+    """What handlers are told of the run."""
+    script = os.path.abspath(options.handler) if options.handler else None
+    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
+
+
+def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:
+    """``meta`` of the root directory."""
+    row: np.void = np.array([stat_row(os.stat(spec.root))], ENTRY_DTYPE)[0]
+    return entry_meta(job_facts(spec, options), spec.root, spec.target, row)
