@@ -11,14 +11,16 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from irods.exception import NetworkException, iRODSException
 
+from mpingest.handler.declared import Avu, Permission
 from mpingest.ingest.content import Source
+from mpingest.ingest.deadline import Deadline
 from mpingest.ingest.statuses import (
     ALREADY_HAS_ITEM,
     COPY_LENGTH_ERROR,
@@ -41,6 +43,8 @@ DATA_OBJ_WRITE = 676
 RM_COLL = 679
 COLL_CREATE = 681
 GEN_QUERY = 702
+ATOMIC_METADATA = 20002
+ATOMIC_ACL = 20005
 REGISTER_PHYSICAL_PATH = 20008
 CHANGING = frozenset(
     {
@@ -54,6 +58,8 @@ CHANGING = frozenset(
         REGISTER_PHYSICAL_PATH,
         DATA_OBJ_CLOSE,
         COLL_CREATE,
+        ATOMIC_METADATA,
+        ATOMIC_ACL,
     }
 )
 """Requests that change the catalog."""
@@ -75,6 +81,7 @@ _LISTING_COLUMNS = (
     _CHECKSUM,
     _MODIFY_TIME,
 )
+_AVU_COLUMNS = (600, 601, 602)
 _RESULT = re.compile(
     r"<SqlResult_PI>\s*<attriInx>(\d+)</attriInx>\s*<reslen>\d+</reslen>(.*?)</SqlResult_PI>", re.DOTALL
 )
@@ -102,19 +109,46 @@ class Replica:
     mtime: int
 
 
+@dataclass(slots=True)
+class RequestCounts:
+    """requests: how many were sent; changes: those of them that change the catalog."""
+
+    requests: int = 0
+    changes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, api: int) -> None:
+        """One more."""
+        with self._lock:
+            self.requests += 1
+            self.changes += api in CHANGING
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The requests of one session. Safe for several threads: each request has a connection of its own.
 
-    Every method raises RequestError.
+    Every method raises RequestError, and TookTooLong once the deadline is over.
 
-    requests: how many were sent; changes: those of them that change the catalog
+    session: an iRODSSession
+    counts: of all catalogs that belong together
+    administrator: the catalog of the rodsadmin who acts for the session's user; None where the user acts alone
+    deadline: until when requests are sent, and replies awaited
     """
 
-    def __init__(self, session: Any) -> None:
-        self.session = session
-        self.requests = 0
-        self.changes = 0
-        self._counting = threading.Lock()
+    session: Any
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    administrator: Catalog | None = None
+    deadline: Deadline | None = None
+
+    def for_client(self, session: Any) -> Catalog:
+        """The catalog of a session that this one's user, a rodsadmin, has for someone else."""
+        return Catalog(session, self.counts, administrator=self)
+
+    def until(self, deadline: Deadline) -> Catalog:
+        """The same with a deadline."""
+        administrator = self.administrator.until(deadline) if self.administrator else None
+        return Catalog(self.session, self.counts, administrator, deadline)
 
     def collection_exists(self, path: str) -> bool:
         """Whether there is such a collection."""
@@ -133,21 +167,37 @@ class Catalog:
     def register(self, path: str, physical: str, size: int, mtime: int, resource: str | None) -> None:
         """Register the file ``physical`` (as the server sees it) as a new data object."""
         keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
-        self._request(PHY_PATH_REG, _object_message(path, keywords | _destination(resource)))
+        keywords |= self._path_permission() | _destination(resource)
+        self._request(PHY_PATH_REG, _object_message(path, keywords))
 
     def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
         """Register the file ``physical`` as one more replica of a data object; the replica's number."""
         keywords = {"filePath": physical, "dataSize": str(size), "regRepl": "", "dataType": "generic"}
-        message = _object_message(path, keywords | _destination(resource))
-        answer = json.loads(_binary_content(self._request(REGISTER_PHYSICAL_PATH, message).message))
-        number = int(answer["data_repl_num"])
+        keywords |= self._path_permission() | _destination(resource)
+        reply = self._request(REGISTER_PHYSICAL_PATH, _object_message(path, keywords))
+        number = int(json.loads(_binary_content(reply.message))["data_repl_num"])
         # Registering a replica leaves its mtime at that of the object.
         self.update(path, number, size, mtime)
         return number
 
-    def put(self, path: str, content: bytes, resource: str | None, *, overwrite: bool) -> None:
-        """Make or overwrite a data object with ``content`` (at most SINGLE_MESSAGE_LIMIT bytes)."""
-        keywords = {"dataIncluded": "", "dataType": "generic"} | _destination(resource)
+    def _path_permission(self) -> dict[str, str]:
+        """Servers let nobody but a rodsadmin say where a file is."""
+        return {"noChkFilePerm": ""} if self.administrator else {}
+
+    def put(
+        self,
+        path: str,
+        content: bytes,
+        resource: str | None,
+        *,
+        overwrite: bool,
+        included: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make or overwrite a data object with ``content`` (at most SINGLE_MESSAGE_LIMIT bytes).
+
+        included: keywords metadataIncluded and aclIncluded, for what a new object is to have
+        """
+        keywords = {"dataIncluded": "", "dataType": "generic"} | _destination(resource) | dict(included or {})
         if overwrite:
             keywords["forceFlag"] = ""
         message = _object_message(path, keywords, size=len(content), operation=_PUT_OPERATION)
@@ -165,7 +215,7 @@ class Catalog:
     def _write(self, path: str, flags: int, source: Source, offset: int, resource: str | None) -> int:
         keywords = {"dataType": "generic"} | _destination(resource)
         message = _object_message(path, keywords, size=-1, flags=flags, operation=_PUT_OPERATION)
-        with _Lease(self.session) as lease:
+        with self._lease() as lease:
             descriptor = self._send(lease, DATA_OBJ_OPEN, message).status
             lease.clean = False
             sent = 0
@@ -184,8 +234,14 @@ class Catalog:
     def update(self, path: str, replica: int, size: int, mtime: int) -> None:
         """Set size and mtime of one replica whose file changed in place: it is the good one now, others are stale.
 
-        Its checksum is no longer known.
+        Its checksum is no longer known. For administrators: who acts for a user sends it in the own name.
         """
+        if self.administrator:
+            self.administrator._update(path, replica, size, mtime, {"irodsAdmin": ""})
+        else:
+            self._update(path, replica, size, mtime, {})
+
+    def _update(self, path: str, replica: int, size: int, mtime: int, keywords: dict[str, str]) -> None:
         info = (
             f"<DataObjInfo_PI><objPath>{escape(path)}</objPath><rescName></rescName><rescHier></rescHier>"
             "<dataType></dataType><dataSize>0</dataSize><chksum></chksum><version></version><filePath></filePath>"
@@ -198,8 +254,25 @@ class Catalog:
             f"<otherFlags>0</otherFlags>{pairs({})}<in_pdmo></in_pdmo><next>0</next><rescId>0</rescId>"
             "<dataAccessTime></dataAccessTime></DataObjInfo_PI>"
         )
-        changes = pairs({"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""})
-        self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{changes}</ModDataObjMeta_PI>")
+        changes = {"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""}
+        self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{pairs(changes | keywords)}</ModDataObjMeta_PI>")
+
+    def metadata(self, path: str) -> set[Avu]:
+        """The metadata of a data object."""
+        collection, _, name = path.rpartition("/")
+        return {Avu(*row) for row in self._rows(_AVU_COLUMNS, {_COLLECTION_NAME: collection, _DATA_NAME: name})}
+
+    def change_metadata(self, path: str, kind: str, added: Sequence[Avu], removed: Sequence[Avu]) -> None:
+        """Change metadata of a "data_object" or "collection": all of it, or none."""
+        changes = [("add", avu) for avu in added] + [("remove", avu) for avu in removed]
+        operations = [{"operation": operation, **avu._asdict()} for operation, avu in changes]
+        request = {"entity_name": path, "entity_type": kind, "operations": operations}
+        self._request(ATOMIC_METADATA, _json_message(request))
+
+    def permit(self, path: str, permissions: Sequence[Permission]) -> None:
+        """Set levels of access to a data object or collection: all of them, or none."""
+        operations = [{"entity_name": user, "acl": level} for level, user in permissions]
+        self._request(ATOMIC_ACL, _json_message({"logical_path": path, "operations": operations}))
 
     def unlink(self, path: str, *, force: bool) -> None:
         """Delete a data object with all its replicas; without ``force``, into the trash."""
@@ -228,32 +301,41 @@ class Catalog:
         return list(self._replicas({_COLLECTION_NAME: collection, _DATA_NAME: name}))
 
     def _replicas(self, conditions: dict[int, str]) -> Iterator[Replica]:
-        with _Lease(self.session) as lease:
+        for row in self._rows(_LISTING_COLUMNS, conditions):
+            name, number, size, path, status, checksum, mtime = row
+            yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
+
+    def _rows(self, selected: Sequence[int], conditions: dict[int, str]) -> Iterator[tuple[str, ...]]:
+        with self._lease() as lease:
             continuation = 0
             while True:
-                message = _query_message(_LISTING_COLUMNS, conditions, continuation)
+                message = _query_message(selected, conditions, continuation)
                 reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
                 if reply.status < SUCCESS:
                     return
                 text = reply.message.decode(errors="surrogateescape")
                 columns = {int(column): _VALUE.findall(values) for column, values in _RESULT.findall(text)}
-                for row in zip(*(columns[column] for column in _LISTING_COLUMNS), strict=True):
-                    name, number, size, path, status, checksum, mtime = map(unescape, row)
-                    yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
+                for row in zip(*(columns[column] for column in selected), strict=True):
+                    yield tuple(map(unescape, row))
                 following = _CONTINUE.search(text)
                 continuation = int(following[1]) if following else 0
                 if continuation <= 0:
                     return
 
     def _request(self, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
-        with _Lease(self.session) as lease:
+        with self._lease() as lease:
             return self._send(lease, api, message, stream, accept)
 
+    def _lease(self) -> _Lease:
+        if self.deadline:
+            self.deadline.left()
+        return _Lease(self.session)
+
     def _send(self, lease: _Lease, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
-        with self._counting:
-            self.requests += 1
-            self.changes += api in CHANGING
+        self.counts.add(api)
         try:
+            if self.deadline:
+                lease.connection.socket.settimeout(self.deadline.left())
             reply = exchange(lease.connection, api, message, stream)
         except OSError as error:
             lease.clean = False
@@ -312,6 +394,12 @@ def _opened_message(descriptor: int, length: int, offset: int = 0) -> str:
         f"<OpenedDataObjInp_PI><l1descInx>{descriptor}</l1descInx><len>{length}</len><whence>0</whence>"
         f"<oprType>0</oprType><offset>{offset}</offset><bytesWritten>0</bytesWritten>{pairs({})}</OpenedDataObjInp_PI>"
     )
+
+
+def _json_message(content: dict[str, Any]) -> str:
+    """A BinBytesBuf_PI, which XML carries in base64."""
+    text = json.dumps(content).encode()
+    return f"<BinBytesBuf_PI><buflen>{len(text)}</buflen><buf>{base64.b64encode(text).decode()}</buf></BinBytesBuf_PI>"
 
 
 def _query_message(columns: Sequence[int], conditions: dict[int, str], continuation: int = 0) -> str:

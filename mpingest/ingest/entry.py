@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mpingest.handler.load import Handler, HandlerFailure, Logger
+from mpingest.errors import MpingestError
+from mpingest.handler.calls import Handler, HandlerFailure, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
+from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.content import SourceError
+from mpingest.ingest.deadline import Deadline, TookTooLong, Watch
 from mpingest.ingest.delete import COMPATIBLE, Deletion
-from mpingest.ingest.names import UnusableName, logical_path, text
+from mpingest.ingest.names import Name, Naming, UnusableName, text
 from mpingest.ingest.put import Upload, put_as
 from mpingest.ingest.register import Conflict, Registration, registered_as
 from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.routes import KnownCollections, routed_path
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
+from mpingest.ingest.users import Users
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import stat_row
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +70,28 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """meta: empty where there is no script to see it; catalog: of the user whose entry it is."""
+
     path: bytes
-    logical: str
+    name: Name
     row: np.void
     meta: dict[str, Any]
-    operation: Operation
+    catalog: Catalog
+
+    @property
+    def logical(self) -> str:
+        return self.name.path
+
+    @property
+    def session(self) -> Any:
+        return self.catalog.session
 
 
-REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict)
+class UnusableUser(Exception):
+    """No session can be had for the user that the handler names."""
+
+
+REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
 
@@ -78,37 +101,48 @@ class EntryIngestor:
 
     job: JobFacts
     handler: Handler
-    catalog: Catalog
+    naming: Naming
+    users: Users
     retry: RetryPolicy
     logger: Logger
     default_resource: str | None
+    watch: Watch = field(default_factory=Watch)
+    collections: KnownCollections = field(default_factory=KnownCollections)
+
+    @property
+    def catalog(self) -> Catalog:
+        """That of the user who runs the job."""
+        return self.users.own
+
+    # What there is to do about an entry.
 
     def ingest(self, relative: bytes, row: np.void, known: Known) -> Result:
         """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
-            entry = self._entry(relative, row)
-            if reason := _nothing_to_send(entry):
-                self.logger.info("skipped", path=entry.meta["path"], reason=reason)
-                return Result(Outcome.SKIPPED, reason=reason)
-            done = self._act(entry, known)
+            return self._with_entry(relative, row, lambda entry: self._ingest(entry, known))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             return Result(Outcome.FAILED, error.status, str(error))
-        if not _unchanged(entry.path, row):
-            return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
-        return done
+
+    def next_try(self, relative: bytes, row: np.void, tries: int) -> float | None:
+        """Seconds until an entry that failed ``tries`` times is to be tried again; None: it has failed for good."""
+        if not self.handler.has("max_retries"):
+            return None
+        try:
+            meta = self._meta(relative, row)
+            if tries > self.handler.max_retries(self.logger, meta):
+                return None
+            return self.handler.delay(self.logger, meta, tries)
+        except REFUSALS as error:
+            self.logger.error("not tried again", path=os.fsdecode(self.path(relative)), reason=str(error))
+            return None
 
     def compare(self, relative: bytes, row: np.void, replicas: list[Replica]) -> Finding:
-        """How the entry compares with what the catalog has under its name."""
+        """How the entry compares with what the catalog has under its name. Raises ZoneGone, Interrupted."""
         try:
-            entry = self._entry(relative, row)
-            if entry.operation is Operation.NO_OP:
-                return Finding(adopted=False)
-            if entry.operation.sends_content:
-                return _compare_content(entry, replicas)
-            return _compare_registration(row, self._physical_path(entry), replicas)
-        except REFUSALS:
+            return self._with_entry(relative, row, lambda entry: self._compare(entry, replicas))
+        except (RequestError, *REFUSALS):
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
     def remove(self, relative: bytes, row: np.void, size: int) -> Result:
@@ -117,130 +151,244 @@ class EntryIngestor:
         size: bytes, when it was last ingested
         """
         try:
-            entry = self._entry(relative, row)
-            mode = self._delete_mode(entry)
-            if mode is DeleteMode.DO_NOT_DELETE:
-                return Result(Outcome.GONE)
-            physical = self._physical_path(entry)
-            self.handler.delete_hook("pre_data_obj_delete", self.catalog.session, entry.meta)
-            self.retry.run(Deletion(self.catalog, mode, entry.logical, physical, size).perform)
-            self.handler.delete_hook("post_data_obj_delete", self.catalog.session, entry.meta)
+            return self._with_entry(relative, row, lambda entry: self._remove(entry, size))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             return Result(Outcome.FAILED, error.status, str(error))
-        return Result(Outcome.REMOVED)
 
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
-            entry = self._entry(relative, row)
-            if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
-                return Result(Outcome.GONE)
-            self.handler.delete_hook("pre_coll_delete", self.catalog.session, entry.meta)
-            self.retry.run(lambda: self.catalog.remove_collection(entry.logical))
-            self.handler.delete_hook("post_coll_delete", self.catalog.session, entry.meta)
+            return self._with_entry(relative, row, self._remove_collection)
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             if error.status == COLLECTION_NOT_EMPTY:
-                self.logger.info("kept", path=entry.meta["path"], reason="its collection holds what is not ours")
+                path = os.fsdecode(self.path(relative))
+                self.logger.info("kept", path=path, reason="its collection holds what is not ours")
                 return Result(Outcome.GONE)
             if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
                 return Result(Outcome.FAILED, error.status, str(error))
-        return Result(Outcome.REMOVED)
+            return Result(Outcome.REMOVED)
 
-    def _delete_mode(self, entry: _Entry) -> DeleteMode:
-        mode = self.handler.delete_mode(entry.meta)
-        if mode not in COMPATIBLE[entry.operation]:
-            raise Conflict(f"delete mode {mode.name} does not fit operation {entry.operation.name}")
-        return mode
+    def operation(self, relative: bytes, row: np.void) -> Operation:
+        """What is to be done about an entry. Raises one of REFUSALS."""
+        return self._with_entry(relative, row, self._operation)
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
 
-        Raises RequestError, UnusableName, HandlerFailure, ZoneGone.
+        Raises RequestError, ZoneGone, one of REFUSALS.
         """
-        path = self.path(relative)
-        logical = logical_path(self.job.target, relative)
-        meta = entry_meta(self.job, path, logical, row)
-        # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
-        if self.handler.has("pre_coll_create") and self.retry.run(lambda: self.catalog.collection_exists(logical)):
-            return False
-        self.handler.hook("pre_coll_create", self.logger, self.catalog.session, meta)
-        created = self.retry.run(lambda: self.catalog.make_collection(logical))
-        if created:
-            self.handler.hook("post_coll_create", self.logger, self.catalog.session, meta)
-        return created
+        return self._with_entry(relative, row, self._make_collection)
 
-    def operation(self, relative: bytes, row: np.void) -> Operation:
-        """What is to be done about an entry. Raises UnusableName, HandlerFailure."""
-        return self._entry(relative, row).operation
+    def modify_collection(self, relative: bytes, row: np.void) -> None:
+        """Tell the handler of a directory that has changed, and whose collection was there before.
 
-    def listing(self, relative: bytes) -> dict[bytes, list[Replica]]:
-        """The replicas in the directory's collection by name. Raises RequestError, ZoneGone."""
-        logical = logical_path(self.job.target, relative)
-        found: dict[bytes, list[Replica]] = {}
-        for replica in self.retry.run(lambda: list(self.catalog.listing(logical))):
-            found.setdefault(os.fsencode(replica.name), []).append(replica)
+        Raises one of REFUSALS.
+        """
+        if self.handler.wants_changed_directories:
+            self._with_entry(relative, row, self._modify_collection)
+
+    def listing(self, relative: bytes) -> dict[str, list[Replica]]:
+        """The replicas in the directory's collection by logical path. Raises RequestError, ZoneGone, UnusableName."""
+        collection = self.naming.of(relative).path
+        found: dict[str, list[Replica]] = {}
+        for replica in self.retry.run(lambda: list(self.catalog.listing(collection))):
+            found.setdefault(f"{collection}/{replica.name}", []).append(replica)
         return found
 
-    def _entry(self, relative: bytes, row: np.void) -> _Entry:
-        path = self.path(relative)
-        logical = logical_path(self.job.target, relative)
-        meta = entry_meta(self.job, path, logical, row)
-        operation = self.handler.operation(self.catalog.session, meta)
-        return _Entry(path, logical, row, meta, operation)
-
-    def _act(self, entry: _Entry, known: Known) -> Result:
-        action = ACTIONS[entry.operation][known.situation]
-        if action.hook is Hook.NONE:
-            return self._send(action.request, entry, known)
-        extra = (entry.operation,) if entry.operation.sends_content else ()
-        session = self.catalog.session
-        self.handler.hook(f"pre_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        done = self._send(action.request, entry, known)
-        self.handler.hook(f"post_{action.hook.value}", self.logger, session, entry.meta, *extra)
-        return done
-
-    def _send(self, request: Request, entry: _Entry, known: Known) -> Result:
-        if request is Request.NOTHING:
-            return Result(Outcome.DONE, known.replica)
+    def logical_path(self, relative: bytes) -> str:
+        """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
         try:
-            return self._request(request, entry, known)
-        except RequestError as error:
-            if error.verdict is not Verdict.NO_COLLECTION:
-                raise
-        # Someone removed the collection since we made it.
-        self.retry.run(lambda: self.catalog.make_collections(entry.logical.rpartition("/")[0]))
-        return self._request(request, entry, known)
-
-    def _request(self, request: Request, entry: _Entry, known: Known) -> Result:
-        catalog, retry = self.catalog, self.retry
-        resource = self.handler.to_resource(catalog.session, entry.meta) or self.default_resource
-        if entry.operation.sends_content:
-            keeps_existing = entry.operation is Operation.PUT
-            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size)
-            upload.perform(request)
-            return Result(Outcome.DONE, sent=upload.sent)
-        physical = self._physical_path(entry)
-        as_replica = entry.operation is Operation.REGISTER_AS_REPLICA_SYNC
-        registration = Registration(
-            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
-        )
-        registration.perform(request)
-        return Result(Outcome.DONE, registration.number)
+            return self.naming.of(relative).path
+        except UnusableName:
+            return ""
 
     def path(self, relative: bytes) -> bytes:
         """The absolute path of an entry."""
         return os.path.join(self.job.root, relative) if relative else self.job.root
 
+    # An entry with all that the handler says of it, within the time that it may take.
+
+    def _with_entry(self, relative: bytes, row: np.void, work: Callable[[_Entry], Answer]) -> Answer:
+        def within(deadline: Deadline | None) -> Answer:
+            with self._entry(relative, row, deadline) as entry:
+                return work(entry)
+
+        if not self.handler.has("timeout"):
+            return within(None)
+        seconds = self.handler.timeout(self.logger, self._meta(relative, row))
+        return self.watch.run(seconds, within) if seconds else within(None)
+
+    @contextmanager
+    def _entry(self, relative: bytes, row: np.void, deadline: Deadline | None) -> Iterator[_Entry]:
+        path, name = self.path(relative), self.naming.of(relative)
+        if self.handler.module is None:
+            yield _Entry(path, name, row, {}, self.catalog)
+            return
+        meta = entry_meta(self.job, path, name.path, row) | name.meta
+        if not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
+            name = replace(name, path=routed_path(self.job.target, collection, name.path.rpartition("/")[2]))
+            meta["target"] = name.path
+        with self._catalog(meta) as catalog:
+            yield _Entry(path, name, row, meta, catalog.until(deadline) if deadline else catalog)
+
+    @contextmanager
+    def _catalog(self, meta: dict[str, Any]) -> Iterator[Catalog]:
+        user = self.handler.as_user(meta)
+        if user is None:
+            yield self.catalog
+            return
+        try:
+            catalog = self.users.borrow(user)
+        except MpingestError as error:
+            raise UnusableUser(f"as_user() returned {user}, for whom no session can be had: {error}") from error
+        try:
+            yield catalog
+        finally:
+            self.users.give_back(user)
+
+    def _meta(self, relative: bytes, row: np.void) -> dict[str, Any]:
+        name = self.naming.of(relative)
+        return entry_meta(self.job, self.path(relative), name.path, row) | name.meta
+
+    # The steps.
+
+    def _operation(self, entry: _Entry) -> Operation:
+        return self.handler.operation(entry.session, entry.meta)
+
+    def _ingest(self, entry: _Entry, known: Known) -> Result:
+        operation = self._operation(entry)
+        if reason := _nothing_to_send(entry, operation):
+            self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
+            return Result(Outcome.SKIPPED, reason=reason)
+        done = self._act(entry, operation, known)
+        if not _unchanged(entry.path, entry.row):
+            return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
+        return done
+
+    def _compare(self, entry: _Entry, replicas: list[Replica]) -> Finding:
+        operation = self._operation(entry)
+        if operation is Operation.NO_OP:
+            return Finding(adopted=False)
+        if operation.sends_content:
+            finding = _compare_content(entry, operation, replicas)
+        else:
+            finding = _compare_registration(entry.row, self._physical_path(entry), replicas)
+        if finding.adopted:
+            # A run that was cut off may have made the object, and no more.
+            self._give(entry, self._attributes(entry), made=False)
+        return finding
+
+    def _make_collection(self, entry: _Entry) -> bool:
+        # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
+        if self.handler.has("pre_coll_create"):
+            if self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
+                return False
+            self.handler.hook("pre_coll_create", self.logger, entry.session, entry.meta)
+        created = self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        if created:
+            if entry.name.avus:
+                AttributeWriter(entry.catalog, self.retry, entry.logical, "collection").add(Attributes(entry.name.avus))
+            self.handler.hook("post_coll_create", self.logger, entry.session, entry.meta)
+        return created
+
+    def _modify_collection(self, entry: _Entry) -> None:
+        self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
+        self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
+
+    def _remove(self, entry: _Entry, size: int) -> Result:
+        mode = self._delete_mode(entry)
+        if mode is DeleteMode.DO_NOT_DELETE:
+            return Result(Outcome.GONE)
+        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER else ""
+        self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
+        self.retry.run(Deletion(entry.catalog, mode, entry.logical, physical, size).perform)
+        self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
+        return Result(Outcome.REMOVED)
+
+    def _remove_collection(self, entry: _Entry) -> Result:
+        if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
+            return Result(Outcome.GONE)
+        self.handler.delete_hook("pre_coll_delete", entry.session, entry.meta)
+        self.retry.run(lambda: entry.catalog.remove_collection(entry.logical))
+        self.handler.delete_hook("post_coll_delete", entry.session, entry.meta)
+        return Result(Outcome.REMOVED)
+
+    def _delete_mode(self, entry: _Entry) -> DeleteMode:
+        mode, operation = self.handler.delete_mode(entry.meta), self._operation(entry)
+        if mode not in COMPATIBLE[operation]:
+            raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+        return mode
+
+    def _act(self, entry: _Entry, operation: Operation, known: Known) -> Result:
+        action = ACTIONS[operation][known.situation]
+        if action.hook is Hook.NONE:
+            return self._send(action.request, entry, operation, known)
+        extra = (operation,) if operation.sends_content else ()
+        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        done = self._send(action.request, entry, operation, known)
+        if action.request is Request.NOTHING and operation is not Operation.NO_OP:
+            self._give(entry, self._attributes(entry), made=False)
+        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        return done
+
+    def _send(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
+        if request is Request.NOTHING:
+            return Result(Outcome.DONE, known.replica)
+        collection = entry.logical.rpartition("/")[0]
+        if self.handler.has("collection_for"):
+            self.collections.ensure(entry.catalog, self.retry, collection)
+        try:
+            return self._request(request, entry, operation, known)
+        except RequestError as error:
+            if error.verdict is not Verdict.NO_COLLECTION:
+                raise
+        # Someone removed the collection since we made it.
+        self.retry.run(lambda: entry.catalog.make_collections(collection))
+        return self._request(request, entry, operation, known)
+
+    def _request(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
+        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry)
+        resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
+        if operation.sends_content:
+            keeps_existing = operation is Operation.PUT
+            included = attributes.keywords()
+            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included)
+            upload.perform(request)
+            self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
+            return Result(Outcome.DONE, sent=upload.sent)
+        physical = self._physical_path(entry)
+        as_replica = operation is Operation.REGISTER_AS_REPLICA_SYNC
+        registration = Registration(
+            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
+        )
+        registration.perform(request)
+        self._give(entry, attributes, made=registration.made)
+        return Result(Outcome.DONE, registration.number)
+
+    def _attributes(self, entry: _Entry) -> Attributes:
+        if self.handler.module is None:
+            return Attributes(entry.name.avus)
+        return Attributes((*entry.name.avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
+
+    def _give(self, entry: _Entry, attributes: Attributes, *, made: bool) -> None:
+        if not attributes:
+            return
+        writer = AttributeWriter(entry.catalog, self.retry, entry.logical)
+        if made:
+            writer.add(attributes)
+        else:
+            writer.replace(attributes)
+
     def _physical_path(self, entry: _Entry) -> str:
-        return self.handler.target_path(self.catalog.session, entry.meta) or text(entry.path)
+        return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
 
 
-def _compare_content(entry: _Entry, replicas: list[Replica]) -> Finding:
-    if entry.operation is Operation.PUT:
+def _compare_content(entry: _Entry, operation: Operation, replicas: list[Replica]) -> Finding:
+    if operation is Operation.PUT:
         return Finding(adopted=any(replica.good for replica in replicas))
     return Finding(adopted=any(put_as(replica, entry.row, entry.path) for replica in replicas))
 
@@ -252,11 +400,11 @@ def _compare_registration(row: np.void, physical: str, replicas: list[Replica]) 
     return Finding(registered_as(ours, row, physical), Situation.FOUND, ours.number)
 
 
-def _nothing_to_send(entry: _Entry) -> str:
+def _nothing_to_send(entry: _Entry, operation: Operation) -> str:
     kind = stat.S_IFMT(int(entry.row["mode"]))
     if kind not in (stat.S_IFREG, stat.S_IFLNK):
         return "a special file: neither regular nor a link"
-    if kind == stat.S_IFLNK and entry.operation.sends_content and not os.path.isfile(entry.path):
+    if kind == stat.S_IFLNK and operation.sends_content and not os.path.isfile(entry.path):
         return "a link to no regular file: nothing to put"
     return ""
 

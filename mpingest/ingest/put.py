@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,10 @@ class Upload:
     """The data object ``logical`` with the content of the file ``path``.
 
     keeps_existing: a good object that turns out to be there already is left alone
+    included:       see ``Catalog.put``; it is only sent with what makes a new object
     known_size:     bytes that the object had when it was last written, as recorded
     sent:           bytes that went
+    made, carried:  whether there is a new object; whether ``included`` went with it
     """
 
     catalog: Catalog
@@ -35,7 +38,10 @@ class Upload:
     resource: str | None
     keeps_existing: bool
     known_size: int
+    included: Mapping[str, str] | None = None
     sent: int = 0
+    made: bool = False
+    carried: bool = False
 
     def perform(self, request: Request) -> None:
         """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, ZoneGone, Interrupted."""
@@ -44,6 +50,7 @@ class Upload:
             return
         try:
             self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE))
+            self.made = request is Request.PUT
         except RequestError as error:
             if error.verdict is not Verdict.ALREADY:
                 raise
@@ -69,8 +76,9 @@ class Upload:
         with open_source(self.path) as source:
             if source.size <= SINGLE_MESSAGE_LIMIT:
                 content = source.read(SINGLE_MESSAGE_LIMIT)
-                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite)
-                self.sent = len(content)
+                included = None if overwrite else self.included
+                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=included)
+                self.sent, self.carried = len(content), not overwrite
             else:
                 self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
 

@@ -33,6 +33,7 @@ class Registration:
     resource: str | None
     as_replica: bool
     number: int
+    made: bool = False
 
     def perform(self, request: Request) -> None:
         """REGISTER, UPDATE, RECONCILE or REGISTER_REPLICA. Raises RequestError, Conflict, ZoneGone, Interrupted."""
@@ -44,6 +45,7 @@ class Registration:
         step = steps.get(request, self._reconcile)
         try:
             self.retry.run(step)
+            self.made = request is Request.REGISTER
         except RequestError as error:
             if step == self._reconcile or error.verdict not in (Verdict.ALREADY, Verdict.ABSENT):
                 raise

@@ -24,7 +24,17 @@ _LOGIN_PROBLEMS = {
 
 def environment_file() -> str:
     """The iRODS environment file: IRODS_ENVIRONMENT_FILE, or the one of the home directory."""
-    return os.environ.get("IRODS_ENVIRONMENT_FILE") or os.path.expanduser("~/.irods/irods_environment.json")
+    path = os.environ.get("IRODS_ENVIRONMENT_FILE") or os.path.expanduser("~/.irods/irods_environment.json")
+    return os.path.abspath(path)
+
+
+def session_for(user: tuple[str, str]) -> Any:
+    """An iRODSSession that acts for the user (zone, name); it logs in with its first request.
+
+    Raises MpingestError where there is no usable iRODS environment.
+    """
+    zone, name = user
+    return _configure(environment_file(), client_zone=zone, client_user=name)
 
 
 def open_session() -> Any:
@@ -43,7 +53,7 @@ def open_session() -> Any:
     return session
 
 
-def _configure(path: str) -> Any:
+def _configure(path: str, **client: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             environment = json.load(file)
@@ -55,7 +65,9 @@ def _configure(path: str) -> Any:
     if missing:
         raise MpingestError(f"iRODS environment {path}: lacks {', '.join(sorted(missing))}")
     try:
-        return iRODSSession(irods_env_file=path, application_name="mpingest", connection_timeout=REPLY_SECONDS)
+        return iRODSSession(
+            irods_env_file=path, application_name="mpingest", connection_timeout=REPLY_SECONDS, **client
+        )
     except NonAnonymousLoginWithoutPassword as error:
         raise MpingestError(f"no password for {environment['irods_user_name']}: run iinit") from error
     except OSError as error:

@@ -8,10 +8,13 @@ any size, and what waits can be stolen meanwhile.
 
 from __future__ import annotations
 
+import heapq
+import math
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,24 +37,44 @@ SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks whether rows have waited long enough to be sealed."""
 CHUNK = 16
 """Entries that a thread takes of a slice at a time."""
+MOST_ASLEEP = 64
+"""Slices that may wait for entries to be tried again, beside those under way."""
 
 
 @dataclass
 class _SliceRun:
-    """A slice under way: threads take chunks of it, the last one to finish records it."""
+    """A slice under way: threads take chunks of it, the last one to finish records it.
+
+    unfinished: entries without a final result; asleep: those of them that wait to be tried again, as a heap.
+    """
 
     unit: Unit
     slice: Slice
     results: list[Result | None]
     chunks: deque[range]
     unfinished: int
+    asleep: list[_Retry] = field(default_factory=list)
 
     @classmethod
     def of(cls, unit: Unit) -> _SliceRun:
         content = Slice.from_unit(unit)
         count = len(content.entries)
         chunks = deque(range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
-        return cls(unit, content, [None] * count, chunks, len(chunks))
+        return cls(unit, content, [None] * count, chunks, count)
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has anything to do but wait."""
+        return self.unfinished > len(self.asleep)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Retry:
+    """An entry of a slice that failed ``tries`` times, to be tried again at ``due`` on the monotonic clock."""
+
+    due: float
+    index: int
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +128,8 @@ class Pipeline:
         """One slice under way keeps all threads busy; one more keeps them so at its end."""
         with self._changed:
             if kind is UnitKind.SLICE:
-                return len(self._slices) < 2
+                busy = sum(run.busy for run in self._slices)
+                return busy < 2 and len(self._slices) - busy < MOST_ASLEEP
             return self._scanning < self.sessions
 
     def begin(self, unit: Unit) -> None:
@@ -167,12 +191,28 @@ class Pipeline:
                 if self._scans and self._slices_waiting < SLICES_AHEAD:
                     scan = self._scans.popleft()
                     return lambda: self._scan_on(scan)
-                if (run := next((run for run in self._slices if run.chunks), None)) is not None:
-                    chunk = run.chunks.popleft()
-                    return lambda: self._ingest(run, chunk)
-                if not self._changed.wait(timeout=SEAL_CHECK_SECONDS):
+                if (task := self._next_ingest()) is not None:
+                    return task
+                if not self._changed.wait(timeout=self._nap()):
                     return self.tools.recorder.seal_if_due
             return None
+
+    def _next_ingest(self) -> Callable[[], None] | None:
+        now = time.monotonic()
+        for run in self._slices:
+            if run.asleep and run.asleep[0].due <= now:
+                retry = heapq.heappop(run.asleep)
+                return lambda: self._ingest(run, (retry.index,), retry.tries)
+        for run in self._slices:
+            if run.chunks:
+                chunk = run.chunks.popleft()
+                return lambda: self._ingest(run, chunk)
+        return None
+
+    def _nap(self) -> float:
+        """Seconds for which there may be nothing to do."""
+        due = min((run.asleep[0].due for run in self._slices if run.asleep), default=math.inf)
+        return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
     def _scan_on(self, scan: _Scan) -> None:
         units = next(scan.steps, None)
@@ -188,9 +228,10 @@ class Pipeline:
                 self._changed.notify()
         self._news.set()
 
-    def _ingest(self, run: _SliceRun, chunk: range) -> None:
+    def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
         content = run.slice
-        for index in chunk:
+        retries = []
+        for index in indices:
             relative = os.path.join(content.relative, content.entries.name(index))
             row = content.entries.rows[index]
             change, situation, is_settled, replica, known_size = content.plan[index].tolist()
@@ -201,9 +242,16 @@ class Pipeline:
             if result.outcome is Outcome.DONE and not is_settled:
                 result = replace(result, outcome=Outcome.UNSETTLED)
             run.results[index] = result
+            if result.outcome is Outcome.FAILED:
+                delay = self.tools.ingestor.next_try(relative, row, tries + 1)
+                if delay is not None:
+                    retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
         with self._changed:
-            run.unfinished -= 1
+            for retry in retries:
+                heapq.heappush(run.asleep, retry)
+            run.unfinished -= len(indices) - len(retries)
             if run.unfinished:
+                self._changed.notify_all()
                 return
         results = [result for result in run.results if result is not None]
         self.tools.recorder.entries(content.relative, content.entries, content.plan["change"], results)

@@ -9,7 +9,7 @@ from irods.exception import ResourceDoesNotExist
 from irods.models import Collection, CollectionAccess, Group, User
 
 from mpingest.errors import MpingestError
-from mpingest.handler.load import Handler, HandlerFailure
+from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.ingest.delete import COMPATIBLE
 
 _MODIFY_OBJECT = 1120

@@ -27,6 +27,7 @@ from mpingest.ingest.session import open_session
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
+from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import check_delete_mode, check_resource, checked_root, checked_target, writable_part
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
@@ -75,7 +76,9 @@ def start(request: Request) -> Summary:
             counts, shares = _scan_and_ingest(comm, opened, request.options)
         deleted, refused = _delete(comm, opened, request.options)
         seconds = time.monotonic() - began
-        return _on_first(comm, lambda: _close_run(opened, seconds, (counts + deleted, shares), refused))
+        return _on_first(
+            comm, lambda: _close_run(opened, request.options, seconds, (counts + deleted, shares), refused)
+        )
 
 
 def _open_run(stack: ExitStack, request: Request) -> OpenRun:
@@ -101,7 +104,9 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    return OpenRun(spec, job, job.new_run(), notes)
+    opened = OpenRun(spec, job, job.new_run(), notes)
+    call_job_hook("pre_job", opened, options)
+    return opened
 
 
 def _make_parents(session: Any, parent: str) -> None:
@@ -195,13 +200,18 @@ def _farm(
     return gathered, result.shares
 
 
-def _close_run(opened: OpenRun, seconds: float, counted: Counted, refused: str) -> Summary:
+def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
     counts, shares = counted
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
     summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, refused)
     write_json(opened.run.file("summary.json"), summary.to_json())
+    try:
+        call_job_hook("post_job", opened, options, summary=summary.to_json())
+    except MpingestError as error:
+        summary.notes.append(str(error))
+        write_json(opened.run.file("summary.json"), summary.to_json())
     return summary
 
 

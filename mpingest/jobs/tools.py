@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from mpingest.handler.load import Handler, load_handler
+from mpingest.handler.calls import Handler
+from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.session import open_session
+from mpingest.ingest.session import open_session, session_for
+from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
 from mpingest.jobs.log import open_log
@@ -52,8 +55,8 @@ class Tools:
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""
         counts = self.recorder.counts
-        counts[tally.REQUESTS] = self.ingestor.catalog.requests
-        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.changes
+        counts[tally.REQUESTS] = self.ingestor.catalog.counts.requests
+        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.counts.changes
         return counts
 
 
@@ -72,8 +75,11 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         resource = options.resource or getattr(session, "default_resource", None)
         ending = threading.Event()
         retry = RetryPolicy(options.zone_timeout, ending)
-        facts = job_facts(spec, options)
-        ingestor = EntryIngestor(facts, handler_of(options), Catalog(session), retry, logger, resource)
+        handler = handler_of(options)
+        naming = Naming(spec.root, spec.target, handler.character_map)
+        users = Users(Catalog(session), session_for)
+        stack.callback(users.close)
+        ingestor = EntryIngestor(job_facts(spec, options), handler, naming, users, retry, logger, resource)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
@@ -92,7 +98,8 @@ def handler_of(options: RunOptions) -> Handler:
 
 def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
     """What handlers are told of the run."""
-    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache)
+    script = os.path.abspath(options.handler) if options.handler else None
+    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
 
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:

@@ -53,8 +53,8 @@ class _Visit:
     visitor: Visitor
     subtree: Subtree
     rows: DirectoryRows | None
-    found: dict[bytes, list[Replica]] = field(default_factory=dict)
-    """What was in the collection before; empty where that is known."""
+    found: dict[str, list[Replica]] = field(default_factory=dict)
+    """What was in the collection before, by logical path; empty where that is known."""
 
     def steps(self) -> Iterator[list[Unit]]:
         ingestor = self.visitor.ingestor
@@ -83,18 +83,28 @@ class _Visit:
         return self.rows is not None and self.rows.state in (DirectoryState.COMPLETE, DirectoryState.PARTIAL)
 
     def _ensure_collection(self, operation: Operation) -> None:
-        if self._has_collection or operation is Operation.NO_OP:
+        ingestor, relative, row = self.visitor.ingestor, self.subtree.relative, self.subtree.row
+        # A script that says where files belong has the collections made that it names, and only these.
+        if operation is Operation.NO_OP or ingestor.handler.has("collection_for"):
             return
-        relative, visitor = self.subtree.relative, self.visitor
-        if visitor.ingestor.make_collection(relative, self.subtree.row):
-            visitor.recorder.add(tally.COLLECTIONS)
-        elif not visitor.options.initial_ingest:
-            self.found = visitor.ingestor.listing(relative)
+        if self._has_collection:
+            if self.subtree.change != Change.UNCHANGED:
+                ingestor.modify_collection(relative, row)
+            return
+        if ingestor.make_collection(relative, row):
+            self.visitor.recorder.add(tally.COLLECTIONS)
+            return
+        ingestor.modify_collection(relative, row)
+        if not self.visitor.options.initial_ingest:
+            self.found = ingestor.listing(relative)
 
     def _sort_out(self, batch: EntryBatch, diff: DirectoryDiff, began: int) -> list[Unit]:
         comparison = diff.classify(batch)
         changes = comparison.change
         directories = batch.is_directory()
+        if self.visitor.ingestor.handler.wants_changed_directories:
+            touched = directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.mtime_ns)
+            changes[touched] = Change.MODIFIED
         units = [
             Subtree(self._below(batch.name(index)), Change(int(changes[index])), batch.rows[index]).to_unit()
             for index in np.flatnonzero(directories).tolist()
@@ -121,11 +131,10 @@ class _Visit:
     def _note_metadata(
         self, files: EntryBatch, comparison: Comparison, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]
     ) -> None:
-        """Records entries of which only ctime changed as they were, and takes them out of ``to_do``; unless hooks
-        want to know of them, there is nothing to do about them.
+        """Records entries of which only ctime changed as they were, and takes them out of ``to_do``; unless
+        the handler wants to know of them, there is nothing to do about them.
         """
-        handler = self.visitor.ingestor.handler
-        if handler.has("pre_data_obj_modify") or handler.has("post_data_obj_modify"):
+        if self.visitor.ingestor.handler.wants_metadata_changes:
             return
         same = comparison.change == Change.METADATA
         results = comparison.results[same]
@@ -136,13 +145,14 @@ class _Visit:
 
     def _adopt(self, files: EntryBatch, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]) -> None:
         """Records what the collection already holds and takes it out of ``to_do``."""
+        ingestor = self.visitor.ingestor
         adopted = np.zeros(len(files), np.bool_)
         for index in np.flatnonzero(to_do).tolist():
-            name = files.name(index)
-            replicas = self.found.get(name)
+            relative = self._below(files.name(index))
+            replicas = self.found.get(ingestor.logical_path(relative))
             if replicas is None:
                 continue
-            finding = self.visitor.ingestor.compare(self._below(name), files.rows[index], replicas)
+            finding = ingestor.compare(relative, files.rows[index], replicas)
             adopted[index] = finding.adopted
             plan[index]["situation"], plan[index]["replica"] = finding.situation, finding.replica
         self._record(files, plan, adopted, [Result(Outcome.DONE, int(number)) for number in plan["replica"][adopted]])

@@ -233,7 +233,7 @@ def test_what_no_catalog_can_hold_is_reported_by_name_and_stops_nothing(
     done = mpingest("start", root, target, ranks=3)
     assert done.returncode == 3
     failures = {failure["path"]: failure["reason"] for failure in mpingest.failures()}
-    assert set(failures) == {"bad \udcff", "sub/bad \udcfe", f"{deep}/{'f' * 250}"}
+    assert set(failures) == {"bad \udcff", "sub/bad \udcfe/below", f"{deep}/{'f' * 250}"}
     assert "not valid UTF-8" in failures["bad \udcff"]
     assert "longer than the 1087 bytes" in failures[f"{deep}/{'f' * 250}"]
     assert sorted(objects_below(session, target)) == sorted(["good", "sub/good", f"{deep}/fits"])
@@ -241,7 +241,7 @@ def test_what_no_catalog_can_hold_is_reported_by_name_and_stops_nothing(
     # The next run tries them again, and only them.
     assert mpingest("start", root, target, ranks=3).returncode == 3
     total = mpingest.summary()["total"]
-    assert (total["outcome_failed"], total["directories_failed"], total["change_unchanged"]) == (2, 1, 3)
+    assert (total["outcome_failed"], total["directories_failed"], total["change_unchanged"]) == (3, 0, 3)
 
 
 @pytest.mark.parametrize("operation", ["register_sync", "put_sync"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mpingest.errors import MpingestError
-from mpingest.handler.load import Handler, HandlerFailure, load_handler
+from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.handler.load import load_handler
 from mpingest.handler.operations import DeleteMode, Operation
 
 IMPORTS = """\

@@ -56,6 +56,8 @@ _TIMES = {"dataModify", "dataCreate", "dataAccessTime", "dataExpiry"}
 _FOR_USERS = {"dataComments", "dataExpiry", "dataModify", "dataType"}
 _ALL = "all"
 _GOOD_AND_OTHERS_STALE = "allReplStatus"
+_AS_ADMIN = "irodsAdmin"
+_NO_COLUMNS = {_ALL, _GOOD_AND_OTHERS_STALE, _AS_ADMIN}
 
 
 def modify(session: Session, request: Request) -> Reply:
@@ -76,7 +78,7 @@ def modify_info(session: Session, request: Request) -> Reply:
 
 def _modify(session: Session, wanted: ModifyInput) -> None:
     path = check_path(wanted.path, session.zone.name)
-    columns = {key: value for key, value in wanted.columns.items() if key not in (_ALL, _GOOD_AND_OTHERS_STALE)}
+    columns = {key: value for key, value in wanted.columns.items() if key not in _NO_COLUMNS}
     assignments = _assignments(columns)
     if _GOOD_AND_OTHERS_STALE in wanted.columns:
         assignments["status"] = ReplicaStatus.GOOD
@@ -99,7 +101,9 @@ def _chosen_replicas(session: Session, path: str, wanted: ModifyInput) -> list[R
             raise ZoneError(Status.CAT_NO_ROWS_FOUND)
         require_collection(db, split_path(path)[0])
         raise ZoneError(Status.CAT_UNKNOWN_FILE, "failed to find the object by its logical path")
-    if "irodsAdmin" not in wanted.keywords:
+    if _AS_ADMIN in wanted.columns:
+        session.require_admin(Status.CAT_INSUFFICIENT_PRIVILEGE_LEVEL)
+    elif _AS_ADMIN not in wanted.keywords:
         require_level(db, session.client, replicas[0].data_id, Level.MODIFY_METADATA)
     if _ALL in wanted.columns:
         return replicas
