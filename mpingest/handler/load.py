@@ -84,7 +84,7 @@ def _import_script(path: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except FileNotFoundError as error:
-        if error.filename == path:
+        if not os.path.exists(path):
             raise MpingestError(f"event handler {path}: no such file") from error
         raise MpingestError(f"event handler {path}: {error}") from error
     except SyntaxError as error:

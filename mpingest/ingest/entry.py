@@ -29,7 +29,7 @@ from mpingest.ingest.routes import KnownCollections, routed_path
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
 from mpingest.ingest.users import Users
 from mpingest.manifest.states import Outcome
-from mpingest.scan.entries import stat_row
+from mpingest.scan.entries import entry_row
 
 Answer = TypeVar("Answer")
 
@@ -414,10 +414,13 @@ def _nothing_to_send(entry: _Entry, operation: Operation) -> str:
 
 def _unchanged(path: bytes, row: np.void) -> bool:
     """Whether the file is still as it was scanned; a link may have been described by itself or by its target."""
-    known = (int(row["inode"]), int(row["size"]), int(row["mtime_ns"]))
     try:
-        if stat_row(os.lstat(path))[4:7] == known:
+        if _signature(entry_row(os.lstat(path))) == _signature(row):
             return True
-        return stat.S_ISLNK(int(row["mode"])) and stat_row(os.stat(path))[4:7] == known
+        return stat.S_ISLNK(int(row["mode"])) and _signature(entry_row(os.stat(path))) == _signature(row)
     except OSError:
         return False
+
+
+def _signature(row: np.void) -> tuple[int, int, int]:
+    return int(row["inode"]), int(row["size"]), int(row["mtime_ns"])

@@ -130,13 +130,12 @@ class JobDirectory:
             return
         try:
             with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                kept = dict(json.load(file))
-        except (ValueError, TypeError) as error:
+                kept = JobSpec.from_json(json.load(file))
+        except (ValueError, TypeError, KeyError) as error:
             raise MpingestError(f"{path}: is damaged; remove it, and it is made anew") from error
-        if kept != spec.to_json():
-            raise MpingestError(
-                f"job {spec.name!r} is that of {kept.get('root')!r} and {kept.get('target')}: choose another --job-name"
-            )
+        if kept != spec:
+            whose = f"{os.fsdecode(kept.root)!r} and {kept.target}"
+            raise MpingestError(f"job {spec.name!r} is that of {whose}: choose another --job-name")
 
 
 class Lock:

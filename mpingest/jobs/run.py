@@ -48,7 +48,7 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.table import DamagedTable, JobAttributes
-from mpingest.scan.entries import ENTRY_DTYPE, stat_row
+from mpingest.scan.entries import entry_row
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -136,8 +136,7 @@ def _check_checkpoint(job: JobDirectory) -> None:
 
 
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
-    row: np.void = np.array([stat_row(os.stat(opened.spec.root))], ENTRY_DTYPE)[0]
-    roots = [Subtree(b"", Change.UNCHANGED, row).to_unit()]
+    roots = [Subtree(b"", Change.UNCHANGED, entry_row(os.stat(opened.spec.root))).to_unit()]
     return _farm(comm, opened, options, roots, _visitor)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from mpingest.errors import MpingestError
 from mpingest.handler.operations import DeleteMode, Operation
@@ -33,6 +34,11 @@ class JobSpec:
         if not _NAME.fullmatch(name):
             raise MpingestError(f"job name {name!r}: use up to 64 letters, digits, dots, dashes and underscores")
         return cls(name, root, target)
+
+    @classmethod
+    def from_json(cls, content: Any) -> JobSpec:
+        """The inverse of ``to_json``. Raises KeyError, TypeError."""
+        return cls(str(content["name"]), os.fsencode(content["root"]), str(content["target"]))
 
     def to_json(self) -> dict[str, str]:
         """As kept in job.json; the root's bytes are text with surrogates."""

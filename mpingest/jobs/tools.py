@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mpingest.handler.calls import Handler
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
@@ -30,7 +28,7 @@ from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.table import JobAttributes
-from mpingest.scan.entries import ENTRY_DTYPE, stat_row
+from mpingest.scan.entries import entry_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +102,4 @@ def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:
     """``meta`` of the root directory."""
-    row: np.void = np.array([stat_row(os.stat(spec.root))], ENTRY_DTYPE)[0]
-    return entry_meta(job_facts(spec, options), spec.root, spec.target, row)
+    return entry_meta(job_facts(spec, options), spec.root, spec.target, entry_row(os.stat(spec.root)))

@@ -54,6 +54,12 @@ def _bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return offsets
 
 
+def entry_row(status: os.stat_result) -> np.void:
+    """One stat result as ``ENTRY_DTYPE``."""
+    row: np.void = EntryBatch.build([b""], [stat_row(status)]).rows[0]
+    return row
+
+
 def _within_bounds(row: tuple[int, ...]) -> tuple[int, ...]:
     """A row whose numbers fit: nanoseconds in 64 bits end in the year 2262, and some file systems' clocks don't."""
     limits = (np.iinfo(ENTRY_DTYPE[name]) for name in ENTRY_DTYPE.names or ())

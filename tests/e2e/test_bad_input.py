@@ -173,3 +173,67 @@ def test_help_needs_no_mpi(mpingest: CommandLine) -> None:
     mpingest.environment |= {"PYTHONPATH": str(Path(__file__).with_name("no_mpi"))}
     for command in (["--help"], ["start", "--help"], ["demo", "--help"], ["--version"]):
         assert mpingest(*command).returncode == 0, mpingest.last.stderr
+
+
+@pytest.mark.parametrize("argument", ["root", "jobs"])
+def test_a_variable_that_is_not_set(mpingest: CommandLine, root: Path, target: str, argument: str) -> None:
+    if argument == "root":
+        assert_refused(mpingest, "", target, says="root: the argument is empty")
+    else:
+        assert_refused(mpingest, "--jobs-dir", "", root, target, says="jobs directory: the option is empty")
+
+
+def test_jobs_inside_the_root(mpingest: CommandLine, root: Path, target: str) -> None:
+    assert_refused(mpingest, "--jobs-dir", root / "jobs", root, target, says="lies in the root")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "says"), [("x" * 1100, "iRODS holds paths of up to 1087"), ("\udcff", "not valid UTF-8")]
+)
+def test_target_unusable(mpingest: CommandLine, root: Path, target: str, suffix: str, says: str) -> None:
+    assert_refused(mpingest, root, f"{target}/{suffix}", says=says)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{"])
+def test_a_damaged_job_file(mpingest: CommandLine, root: Path, target: str, text: str) -> None:
+    assert mpingest("start", root, target).returncode == 0
+    (mpingest.job() / "job.json").write_text(text)
+    done = mpingest("start", root, target)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "job.json: is " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ('[start]\noperatoin = "put"', 2, "no option 'operatoin'"),
+        ('[strat]\noperation = "put"', 2, "'strat' is no table of a command"),
+        ('operation = "put"', 2, "'operation' is no table of a command"),
+        ("[start", 1, "--config"),
+        (b"\xff", 1, "--config"),
+        (None, 1, "no such file"),
+    ],
+)
+def test_config_unusable(
+    mpingest: CommandLine, root: Path, tmp_path: Path, target: str, text: str | bytes | None, code: int, says: str
+) -> None:
+    config = tmp_path / "config.toml"
+    if text is not None:
+        config.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = mpingest("--config", config, "start", root, target, ranks=2)
+    assert done.returncode == code
+    assert done.stderr.count(says) == 1
+    assert "Traceback" not in done.stderr
+    assert not mpingest.jobs.exists()
+
+
+def test_config_and_environment_set_defaults(
+    mpingest: CommandLine, root: Path, tmp_path: Path, zone: EmbeddedZone, target: str
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[start]\noperation = "put"\nsessions-per-rank = 1\n')
+    assert mpingest("--config", config, "start", root, target).returncode == 0
+    assert zone.counts()["DATA_OBJ_PUT_AN"] == 1
+    mpingest.environment["MPINGEST_START_OPERATION"] = "sideways"
+    assert mpingest("start", root, target).returncode == 2

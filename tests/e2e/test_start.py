@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -405,3 +406,72 @@ def test_a_handler_that_raises_fails_its_entry_alone(
     (failure,) = mpingest.failures()
     assert failure == {"path": "bad", "reason": "pre_data_obj_create() raised RuntimeError: I do not like it"}
     assert sorted(objects_below(session, target)) == ["good", "other"]
+
+
+def test_what_becomes_a_file_is_put(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({"file": b"file", "sub/other": b"other"})
+    (root / "dangling").symlink_to("sub/later")
+    (root / "to-directory").symlink_to("sub")
+    os.mkfifo(root / "fifo")
+    mpingest.start(root, target, "--operation", "put")
+    settle()
+    for name in ("to-directory", "fifo"):
+        (root / name).unlink()
+    make_tree({"to-directory": b"a file", "fifo": b"a file", "sub/later": b"a file"})
+    settle()
+    mpingest.start(root, target, "--operation", "put")
+    assert assert_put(session, root, target) == 6
+
+
+def test_a_put_of_a_file_that_was_changing_is_put_again(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    script = tmp_path / "handler.py"
+    script.write_text(
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def post_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        open(meta['path'], 'a').write('more')\n"
+    )
+    root = make_tree({"growing": b"content"})
+    options = ("--operation", "put", "--event-handler", script)
+    assert mpingest.start(root, target, *options)["total"]["outcome_unsettled"] == 1
+    settle()
+    assert mpingest.start(root, target, *options)["total"]["outcome_done"] == 1
+    assert assert_put(session, root, target) == 1
+
+
+@pytest.mark.parametrize("when", ["1901-01-01", "1969-12-31", "2100-01-01", "2300-01-01"])
+@pytest.mark.parametrize("operation", ["register_sync", "put_sync"])
+def test_times_far_away(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, operation: str, when: str
+) -> None:
+    root = make_tree({"sub/file": b"content"})
+    seconds = datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp()
+    for path in (root / "sub/file", root / "sub"):
+        os.utime(path, (seconds, seconds))
+    settle()
+    assert mpingest.start(root, target, "--operation", operation)["total"]["outcome_done"] == 1
+    assert list(objects_below(session, target)) == ["sub/file"]
+    assert mpingest.start(root, target, "--operation", operation)["total"]["requests"] == 0
+
+
+def test_a_file_that_vanishes_is_no_failure(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    script = tmp_path / "handler.py"
+    script.write_text(
+        "import os\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
+    )
+    root = make_tree({"brief": b"content", "stays": b"content"})
+    options = ("--operation", "put_sync", "--event-handler", script)
+    assert mpingest.start(root, target, *options)["exit_code"] == 0
+    assert list(objects_below(session, target)) == ["stays"]
+    again = mpingest.start(root, target, *options)["total"]
+    assert (again["outcome_gone"], again["outcome_failed"], again["requests"]) == (0, 0, 0)

@@ -14,6 +14,7 @@ import pytest
 from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.numbers import Api
 from tests.conftest import CommandLine, mpiexec
 from tests.e2e.checking import assert_put, assert_registered, objects_below
 
@@ -153,3 +154,27 @@ def test_a_zone_that_goes_away_ends_the_run_with_75(mpingest: CommandLine, make_
         mpingest.start(root, target, ranks=3)
         with iRODSSession(irods_env_file=str(zone.environment_file)) as again:
             assert_registered(again, root, target)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_stops_with_75_and_nothing_is_done_again(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str, number: int
+) -> None:
+    root = make_tree({f"file{index}": b"x" for index in range(400)})
+    zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.02, times=None)
+    options = ["--operation", "put_sync", "--sessions-per-rank", "1"]
+    command = [sys.executable, "-m", "mpingest", "start", *options, str(root), target]
+    run = subprocess.Popen(command, env=mpingest.environment, stderr=subprocess.PIPE, text=True)
+    while len(objects_below(session, target)) < 50:
+        time.sleep(0.05)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=30)
+    zone.clear_faults()
+    assert run.returncode == 75
+    assert said == f"mpingest: stopped by {signal.Signals(number).name}: run the same line again\n"
+    assert not (mpingest.job() / "lock").exists()
+    done = len(objects_below(session, target))
+    assert done < 400
+    summary = mpingest.start(root, target, *options)
+    assert summary["total"]["change_unchanged"] == done
+    assert_put(session, root, target)
