@@ -356,7 +356,10 @@ class EntryIngestor:
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
-            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included)
+            exclusive = self.handler.has("collection_for")
+            upload = Upload(
+                catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included, exclusive
+            )
             upload.perform(request)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
             return Result(Outcome.DONE, sent=upload.sent)
