@@ -7,38 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
 from mpingest.errors import MpingestError
-from mpingest.zone.control import ask
-from mpingest.zone.embedded import EmbeddedZone
-from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve
+from mpingest.zone.settings import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings
 
 ENVIRONMENT_VARIABLE = "IRODS_ENVIRONMENT_FILE"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-P = ParamSpec("P")
-
-
-def _clear_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """One line instead of a traceback where the command can't go on."""
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except MpingestError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(error.exit_code)
-
-    return wrapper
 
 
 @click.group()
@@ -53,17 +34,19 @@ def zone() -> None:
 @click.option("--zone", "name", default=DEFAULT_ZONE, show_default=True, help="Name of a new zone.")
 @click.option("--user", default=DEFAULT_USER, show_default=True, help="Its administrator.")
 @click.option("--password-file", type=click.Path(path_type=Path), help="The administrator's password; else made up.")
-@_clear_errors
 def start(*, directory: Path | None, host: str, port: int, name: str, user: str, password_file: Path | None) -> None:
     """Serve until SIGTERM or Ctrl-C. What is in the zone stays in its directory, for the next start."""
+    from mpingest.zone.server import serve
+
     serve(Settings(directory or _default_directory(), host, port, name, user, password_file))
 
 
 @zone.command(context_settings={"ignore_unknown_options": True})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@_clear_errors
 def run(command: tuple[str, ...]) -> None:
     """Run COMMAND with a zone of its own, which is gone afterwards; the exit code is that of COMMAND."""
+    from mpingest.zone.embedded import EmbeddedZone
+
     _exit_on_signals()
     with EmbeddedZone() as embedded:
         status = _run(command, os.environ | {ENVIRONMENT_VARIABLE: str(embedded.environment_file)})
@@ -73,12 +56,13 @@ def run(command: tuple[str, ...]) -> None:
 @zone.command()
 @click.option("--dir", "directory", type=click.Path(path_type=Path), help="Directory of the zone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@_clear_errors
 def stats(directory: Path | None, as_json: bool) -> None:
     """Requests so far, how many of them changed the catalog, open connections.
 
     Without --dir: of the zone that IRODS_ENVIRONMENT_FILE belongs to.
     """
+    from mpingest.zone.control import ask
+
     counts = ask(directory or _directory_of_environment(), "stats")
     click.echo(json.dumps(counts) if as_json else _table(counts))
 

@@ -7,6 +7,7 @@ import socket
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ SLURM_STEP_NUM_TASKS exists only within an srun step. SLURM_NTASKS and SLURM_PRO
 where a command without srun is rightly a world of one rank.
 """
 
+
+_LAST_WORDS_SECONDS = 0.5
+"""A launcher forgets what it has not yet read of a rank's stderr when that rank aborts."""
 
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK")
 """Where launchers say which rank a process is."""
@@ -109,6 +113,7 @@ def _abort(comm: MPI.Comm | None, error: BaseException) -> NoReturn:
         sys.stderr.flush()
     finally:  # the end must come, even where stderr is gone
         if comm:
+            time.sleep(_LAST_WORDS_SECONDS)
             comm.Abort(code)
         os._exit(code)
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from mpingest.errors import MpingestError
-from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings, serve, stop_at_end_of_input
+from mpingest.zone.server import serve, stop_at_end_of_input
+from mpingest.zone.settings import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE, Settings
 
 
 def main() -> int:
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         serve(Settings(options.directory, options.host, options.port, options.zone, options.user))
     except MpingestError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"mpingest: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

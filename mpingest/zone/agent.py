@@ -105,28 +105,32 @@ class Agent:
             self._answer(frame, login)
 
     def _answer(self, frame: Frame, login: Login) -> None:
-        faults = self._faults.hitting(frame.info)
         before = self._zone.db.thread_changes
+        try:
+            answer = self._reply(frame, login)
+        finally:
+            self._counts.count(frame.info, changed=self._zone.db.thread_changes != before)
+        write_frame(self._channel, answer)
+
+    def _reply(self, frame: Frame, login: Login) -> Frame:
+        """What to say to a request, whatever becomes of it. Raises Dropped."""
+        faults = self._faults.hitting(frame.info)
         try:
             _strike_before(faults)
             reply = self._handle(frame, login)
+            _strike_after(faults)
         except ZoneError as error:
-            self._send_error(error)
+            return _error_frame(error)
         except PackError as error:
-            self._send_error(ZoneError(Status.SYS_PACK_INSTRUCT_FORMAT_ERR, str(error)))
+            return _error_frame(ZoneError(Status.SYS_PACK_INSTRUCT_FORMAT_ERR, str(error)))
         except (sqlite3.Error, OverflowError, UnicodeError) as error:
-            self._send_error(ZoneError(Status.CAT_SQL_ERR, str(error)))
-        except (Dropped, OSError):
+            return _error_frame(ZoneError(Status.CAT_SQL_ERR, str(error)))
+        except Dropped:
             raise
         except Exception:
             _log.exception("request %d failed", frame.info)
-            self._send_error(ZoneError(Status.SYS_INTERNAL_ERR))
-        else:
-            if any(fault.action == Action.DROP_AFTER for fault in faults):
-                raise Dropped
-            write_frame(self._channel, Frame("RODS_API_REPLY", reply.status, reply.message, stream=reply.stream))
-        finally:
-            self._counts.count(frame.info, changed=self._zone.db.thread_changes != before)
+            return _error_frame(ZoneError(Status.SYS_INTERNAL_ERR))
+        return Frame("RODS_API_REPLY", reply.status, reply.message, stream=reply.stream)
 
     def _handle(self, frame: Frame, login: Login) -> Reply:
         request = Request(frame.info, _message(frame), frame.stream)
@@ -141,17 +145,18 @@ class Agent:
         self._session = session or self._session
         return reply
 
-    def _send_error(self, error: ZoneError) -> None:
-        text = pack_error(0, error.message) if error.message else b""
-        write_frame(self._channel, Frame("RODS_API_REPLY", error.status, error=text))
-
     def _clean_up(self) -> None:
         if self._session:
             for opened in self._session.descriptors.drain():
-                with contextlib.suppress(ZoneError):
+                with contextlib.suppress(ZoneError, sqlite3.Error):
                     abandon(self._session, opened)
         self._reader.close()
         self._channel.close()
+
+
+def _error_frame(error: ZoneError) -> Frame:
+    text = pack_error(0, error.message) if error.message else b""
+    return Frame("RODS_API_REPLY", error.status, error=text)
 
 
 def _message(frame: Frame) -> Element | None:
@@ -173,3 +178,8 @@ def _strike_before(faults: list[Fault]) -> None:
                 raise Dropped
             case Action.DELAY:
                 time.sleep(fault.seconds)
+
+
+def _strike_after(faults: list[Fault]) -> None:
+    if any(fault.action == Action.DROP_AFTER for fault in faults):
+        raise Dropped

@@ -16,7 +16,7 @@ from mpingest.zone.control import ask
 from mpingest.zone.environment import ENVIRONMENT_FILE
 from mpingest.zone.faults import ANY_API, Action, Fault
 from mpingest.zone.numbers import Api
-from mpingest.zone.server import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE
+from mpingest.zone.settings import DEFAULT_HOST, DEFAULT_USER, DEFAULT_ZONE
 
 _STOP_TIMEOUT = 20.0
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_TOKEN = re.compile(r"<(/?)([A-Za-z_][A-Za-z0-9_]*)>([^<]*)")
+_TOKEN = re.compile(r"(?:<([a-z_]\w*)>([^<]*)(</\1>\s*)?|</([a-z_]\w*)>\s*)", re.ASCII | re.IGNORECASE)
+"""A start tag with its text, and its end tag where nothing but text comes before it; or an end tag."""
 _ENTITY = re.compile("&(amp|lt|gt|quot|apos);")
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _SPECIAL = re.compile("[&<>\"']")
@@ -89,18 +90,24 @@ def unpack(data: bytes) -> Element:
         if token is None:
             raise PackError(f"malformed message at {position}")
         position = token.end()
-        closing, tag, content = token.groups()
-        if not closing:
-            element = Element(tag, _unescape(content))
-            open_elements[-1].children.append(element)
+        tag, content, end_of_leaf, end_tag = token.groups()
+        if end_tag:
+            _close(open_elements, end_tag)
+            continue
+        element = Element(tag, _unescape(content))
+        open_elements[-1].children.append(element)
+        if not end_of_leaf:
             open_elements.append(element)
             if len(open_elements) > _MAX_DEPTH:
                 raise PackError("nested too deeply")
-        elif open_elements.pop().tag != tag or not open_elements or content.strip():
-            raise PackError(f"misplaced </{tag}>")
     if len(open_elements) != 1 or len(root.children) != 1:
         raise PackError("truncated message")
     return root.children[0]
+
+
+def _close(open_elements: list[Element], tag: str) -> None:
+    if len(open_elements) == 1 or open_elements.pop().tag != tag:
+        raise PackError(f"misplaced </{tag}>")
 
 
 def escape(text: str) -> str:

@@ -12,9 +12,10 @@ MAX_NAME = 1000
 
 def check_path(path: str, zone: str) -> str:
     """The path without a slash at its end. Raises ZoneError where it can't be a path of this zone."""
-    size = len(path.encode())
-    if size >= MAX_PATH or "\0" in path:
+    if len(path.encode()) >= MAX_PATH:
         raise ZoneError(Status.USER_PACKSTRUCT_INPUT_ERR)
+    if "\0" in path:
+        raise ZoneError(Status.SYS_PACK_INSTRUCT_FORMAT_ERR)
     root = f"/{zone}"
     if path != root and not path.startswith(root + "/"):
         raise ZoneError(

@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -22,9 +21,9 @@ from mpingest.zone.control import ControlServer
 from mpingest.zone.counts import Counts
 from mpingest.zone.environment import Account, write_environment
 from mpingest.zone.faults import Faults
+from mpingest.zone.settings import Settings
 from mpingest.zone.zone import DEFAULT_RESOURCES, Zone
 
-DEFAULT_ZONE, DEFAULT_USER, DEFAULT_HOST = "tempZone", "rods", "127.0.0.1"
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STDIN = 0
@@ -32,18 +31,6 @@ _BACKLOG = 128
 _MAX_PASSWORD = 50
 _GRACE = 2.0
 """Seconds that connections get to finish their request when the server stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where and as what a zone runs. port: 0 for any; password_file: None for a password of its own making."""
-
-    directory: Path
-    host: str = DEFAULT_HOST
-    port: int = 0
-    zone: str = DEFAULT_ZONE
-    user: str = DEFAULT_USER
-    password_file: Path | None = None
 
 
 class _Stopped(BaseException):
@@ -86,9 +73,11 @@ class _Server:
     def stop(self) -> None:
         """Close everything; what clients left open becomes stale."""
         self._control.close()
-        for thread, channel in list(self._channels.items()):
+        connections = list(self._channels.items())
+        for _, channel in connections:
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RD)
+        for thread, _ in connections:
             thread.join(_GRACE)
         self._zone.close(clean=not any(thread.is_alive() for thread in self._channels))
 

@@ -23,7 +23,7 @@ class OpenReplica:
     """A replica open for reading or, where it has a writer, for writing.
 
     file: descriptor of the file; expected_size: what the client announced, None where it didn't;
-    keywords: of the open request; created, changed: whether this open made the replica, or its content is new
+    keywords: of the open request; changed: whether its content is new; copies: the sibling whose content it gets
     """
 
     path: str
@@ -32,8 +32,8 @@ class OpenReplica:
     writer: Writer | None = None
     expected_size: int | None = None
     keywords: Keywords = field(default_factory=dict)
-    created: bool = False
     changed: bool = False
+    copies: Replica | None = None
 
 
 class Descriptors:

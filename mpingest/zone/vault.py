@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def write_all(descriptor: int, data: bytes) -> None:
             view = view[os.write(descriptor, view) :]
     except OSError as error:
         raise file_error(Status.UNIX_FILE_WRITE_ERR, error) from None
+
+
+def copy_content(path: str, descriptor: int) -> None:
+    """Write a file's content to a descriptor. Raises OSError."""
+    with open(path, "rb") as source, open(descriptor, "wb", closefd=False) as target:
+        shutil.copyfileobj(source, target, _CHUNK)
 
 
 def remove_files(paths: Iterable[str]) -> None:

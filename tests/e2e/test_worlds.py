@@ -127,7 +127,7 @@ def test_an_internal_error_ends_the_world_and_names_the_rank(
         "class Bug(BaseException): pass\n"
         "class event_handler:\n"
         "    @staticmethod\n"
-        "    def operation(session, meta, **options):\n"
+        "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
         "        raise Bug('out of hand')\n"
     )
     done = mpingest("start", "--event-handler", script, root, target, ranks=4, timeout=60)

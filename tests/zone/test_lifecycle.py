@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_what_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
         ):
             result = run("start", *arguments)
             assert result.returncode == 1
-            assert result.stderr.startswith("Error: ")
+            assert result.stderr.startswith("mpingest: ")
             assert reason in result.stderr
             assert len(result.stderr.splitlines()) == 1
 
@@ -166,6 +167,27 @@ def test_a_signal_goes_to_the_command(tmp_path: Path, number: signal.Signals) ->
     process.send_signal(number)
     assert process.wait(20) == 9
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_server_stops_with_whoever_started_it(tmp_path: Path) -> None:
+    script = f"import time; open({str(tmp_path / 'started')!r}, 'w'); time.sleep(60)"
+    process = subprocess.Popen(
+        [*MPINGEST, "zone", "run", "--", sys.executable, "-c", script],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        process_group=0,
+    )
+    wait_for((tmp_path / "started").exists)
+    (zone,) = tmp_path.glob("mpingest-zone-*")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(20)
+    wait_for(lambda: not (zone / "control.sock").exists())
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_stats(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ HYPOTHESIS_PROFILE=nightly digs deeper.
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 
 import pytest
@@ -108,6 +110,42 @@ def test_a_damaged_message(zone: EmbeddedZone, wires, api: int, damage: tuple[in
     position, replacement, length = damage
     damaged = VALID[:position] + replacement + VALID[position + length :]
     assert wires.exchange(frame(b"RODS_API_REQ", damaged, info=api)) != SYS_INTERNAL_ERR
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [
+        *("entity_name", "entity_type", "operations", "operation", "attribute", "value", "units", "acl", "fd"),
+        *("logical_path", "options", "reference", "seconds_since_epoch", "replica_number", "leaf_resource_name"),
+        *("no_create", "admin_mode", "scheme", "next_operation", "digest"),
+    ]
+)
+NESTED = st.dictionaries(KEYS, JSON | st.lists(st.dictionaries(KEYS, JSON, max_size=4), max_size=3), max_size=6)
+PLAUSIBLE = st.fixed_dictionaries(
+    {},
+    optional={
+        "entity_name": st.sampled_from(["/tempZone/home/rods", "rods"]),
+        "entity_type": st.sampled_from(["collection", "user"]),
+        "logical_path": st.just("/tempZone/home/rods"),
+        "operations": st.lists(NESTED, max_size=3),
+        "options": NESTED,
+    },
+)
+
+
+@SHARED
+@given(
+    api=st.sampled_from([20000, 20002, 20004, 20005, 20007, 110000]),
+    value=JSON | st.builds(lambda one, two: one | two, NESTED, PLAUSIBLE),
+)
+def test_any_json(zone: EmbeddedZone, wires, api: int, value: object) -> None:
+    text = base64.b64encode(json.dumps(value).encode())
+    message = b"<BinBytesBuf_PI><buflen>%d</buflen><buf>%b</buf></BinBytesBuf_PI>" % (len(text), text)
+    assert wires.exchange(frame(b"RODS_API_REQ", message, info=api)) != SYS_INTERNAL_ERR
 
 
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70).map(str), st.text(max_size=20), st.just("1" * 5000))

@@ -70,17 +70,20 @@ def _restore(session: Session, opened: OpenReplica) -> None:
 
 
 def _settle(session: Session, opened: OpenReplica, size: int, checksum: str, status: ReplicaStatus) -> None:
-    """Write down what the replica is now. Its siblings are old where it is good, else what they were."""
+    """Write down what the replica is now. Where it is good and not a copy its siblings are old, else what they were."""
     db, replica = session.zone.db, opened.replica
     with db.transaction():
-        unlock_object(db, replica.data_id)
-        update_replica(db, replica, size=size, checksum=checksum, status=status, modified=now(), data_status="")
-        if status == ReplicaStatus.GOOD:
+        if status == ReplicaStatus.GOOD and not opened.copies:
             stale_siblings(db, replica)
+        else:
+            unlock_object(db, replica.data_id)
+        update_replica(db, replica, size=size, checksum=checksum, status=status, modified=now(), data_status="")
         session.zone.writers.end(replica.data_id)
 
 
 def _checksum(opened: OpenReplica, keywords: Keywords) -> str:
+    if opened.copies:
+        return opened.copies.checksum
     if "regChksum" in keywords:
         return vault.checksum(opened.replica.path)
     if "verifyChksum" in keywords:

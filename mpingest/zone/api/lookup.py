@@ -36,9 +36,7 @@ def writable_collection(db: Database, user: User, name: str) -> Collection:
 
 def replicas_at(db: Database, path: str) -> list[Replica]:
     """All replicas of the object at a path; none where there is no such object."""
-    parent, name = split_path(path)
-    collection = find_collection(db, parent)
-    return find_replicas(db, collection.coll_id, name) if collection else []
+    return find_replicas(db, *split_path(path))
 
 
 def sees(db: Database, user: User, object_id: int) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mpingest.zone.api.lookup import replicas_at, require_collection, require_level
-from mpingest.zone.catalog.avus import Avu, add_avu, avus_of, remove_avu, remove_matching, remove_named
+from mpingest.zone.catalog.avus import Avu, add_avu, avus_of, remove_avu, remove_named
 from mpingest.zone.catalog.collections import find_collection
 from mpingest.zone.catalog.levels import Level
 from mpingest.zone.catalog.resources import find_resource
@@ -20,7 +20,7 @@ _KINDS = {"data_object": "-d", "collection": "-C", "resource": "-R", "user": "-u
 
 
 def modify(session: Session, request: Request) -> Reply:
-    """MOD_AVU_METADATA: add, set, rm, rmw, mod or cp."""
+    """MOD_AVU_METADATA: add, set, rm, mod or cp."""
     wanted = Arguments.read(request.body)
     operation, kind, name, *rest = wanted.values
     as_admin = "irodsAdmin" in wanted.keywords
@@ -41,7 +41,9 @@ def modify_atomically(session: Session, request: Request) -> Reply:
     """ATOMIC_APPLY_METADATA_OPERATIONS: several triples of one entity, all or none."""
     wanted = read_json_object(request.body)
     name, kind, operations = wanted.get("entity_name"), wanted.get("entity_type"), wanted.get("operations")
-    if not isinstance(name, str) or kind not in _KINDS or not isinstance(operations, list):
+    if not isinstance(name, str) or not isinstance(kind, str) or not isinstance(operations, list):
+        raise ZoneError(Status.SYS_INVALID_INPUT_PARAM)
+    if kind not in _KINDS:
         raise ZoneError(Status.SYS_INVALID_INPUT_PARAM)
     as_admin = bool(wanted.get("admin_mode"))
     if as_admin:
@@ -84,12 +86,6 @@ def _remove(session: Session, object_id: int, rest: list[str]) -> None:
         raise ZoneError(Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
 
 
-def _remove_matching(session: Session, object_id: int, rest: list[str]) -> None:
-    name, value, units = rest[:3]
-    if not remove_matching(session.zone.db, object_id, name, value, units or None):
-        raise ZoneError(Status.CAT_SUCCESS_BUT_WITH_NO_INFO)
-
-
 def _change(session: Session, object_id: int, rest: list[str]) -> None:
     """Replace one triple: name, value, maybe units, then n:…, v:…, u:… of the new one."""
     changes = {text[:1]: text[2:] for text in rest if text[:2] in {"n:", "v:", "u:"}}
@@ -111,7 +107,6 @@ _OPERATIONS: dict[str, Callable[[Session, int, list[str]], None]] = {
     "add": _add,
     "set": _set,
     "rm": _remove,
-    "rmw": _remove_matching,
     "mod": _change,
 }
 

@@ -59,6 +59,7 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
     with db.transaction():
         replicas = replicas_at(db, path)
         if replicas and not sees_object(db, session.client, replicas[0]):
+            # Who doesn't know of the object would make a new one, and is told so.
             writable_collection(db, session.client, split_path(path)[0])
         if replicas:
             require_level(db, session.client, replicas[0].data_id, Level.MODIFY_OBJECT)
@@ -126,22 +127,28 @@ def _create(session: Session, path: str, siblings: list[Replica], wanted: Object
     if data_type not in DATA_TYPES:
         raise ZoneError(Status.CAT_INVALID_DATA_TYPE)
     file_path, file = vault.create_file(vault.vault_path(resource.vault, path))
+    new = NewReplica(
+        name,
+        0,
+        resource.resc_id,
+        file_path,
+        status=ReplicaStatus.INTERMEDIATE,
+        type=data_type,
+        mode=str(wanted.create_mode),
+    )
     try:
-        new = NewReplica(name, 0, resource.resc_id, file_path, type=data_type, mode=str(wanted.create_mode))
         if siblings:
-            number = add_replica(db, siblings, session.client, new)
+            replica = add_replica(db, siblings, session.client, new)
+            lock_object(db, replica)
         else:
-            add_object(db, collection, session.client, new)
-            number = 0
+            replica = add_object(db, collection, session.client, new)
             touch_collection(db, collection.coll_id)
-        replica = next(replica for replica in replicas_at(db, path) if replica.number == number)
-        lock_object(db, replica)
     except BaseException:
         os.close(file)
         vault.remove_files([file_path])
         raise
-    writer = session.zone.writers.begin(replica.data_id, number)
-    return OpenReplica(path, replica, file, writer, _announced(wanted), wanted.keywords, created=True, changed=True)
+    writer = session.zone.writers.begin(replica.data_id, replica.number)
+    return OpenReplica(path, replica, file, writer, _announced(wanted), wanted.keywords, changed=True)
 
 
 def _announced(wanted: ObjectInput) -> int | None:

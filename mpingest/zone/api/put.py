@@ -58,6 +58,8 @@ def _fill(session: Session, opened: OpenReplica, wanted: ObjectInput, content: b
         raise ZoneError(Status.SYS_COPY_LEN_ERR)
     vault.write_all(opened.file, content)
     opened.changed = True
+    if not wanted.keywords.keys() & {"metadataIncluded", "aclIncluded"}:
+        return
     with session.zone.db.transaction():
         _apply_included(session, opened.replica.data_id, wanted.keywords)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 from mpingest.zone import vault
 from mpingest.zone.api.lookup import refuse_collection_at, replicas_at, require_replicas, writable_collection
@@ -64,17 +65,20 @@ def _register(session: Session, request: Request) -> Replica:
     _check_file_permission(session, keywords)
     db = session.zone.db
     resource = resource_to_register_on(db, keywords)
-    existing = replicas_at(db, path)
-    if existing and "regRepl" not in keywords:
-        being_written = session.zone.writers.of(existing[0].data_id) is not None
-        raise ZoneError(Status.HIERARCHY_ERROR if being_written else Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME)
     new = _replica_of_file(split_path(path)[1], resource, str(wanted.create_mode), keywords)
-    with db.transaction():
-        if "regRepl" in keywords:
-            _add_registered_replica(session, path, new)
-        else:
-            _add_registered_object(session, path, new)
-        return next(replica for replica in replicas_at(db, path) if replica.resc_id == new.resc_id)
+    add = _add_registered_replica if "regRepl" in keywords else _add_registered_object
+    try:
+        with db.transaction():
+            return add(session, path, new)
+    except ZoneError as error:
+        if error.status == Status.CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME and _is_being_written(session, path):
+            raise ZoneError(Status.HIERARCHY_ERROR) from None
+        raise
+
+
+def _is_being_written(session: Session, path: str) -> bool:
+    replicas = replicas_at(session.zone.db, path)
+    return bool(replicas) and session.zone.writers.of(replicas[0].data_id) is not None
 
 
 def _check_file_permission(session: Session, keywords: Keywords) -> None:
@@ -107,7 +111,7 @@ def _announced_size(text: str) -> int:
     return 0
 
 
-def _add_registered_object(session: Session, path: str, new: NewReplica) -> None:
+def _add_registered_object(session: Session, path: str, new: NewReplica) -> Replica:
     db = session.zone.db
     parent, name = split_path(path)
     collection = writable_collection(db, session.client, parent)
@@ -115,10 +119,10 @@ def _add_registered_object(session: Session, path: str, new: NewReplica) -> None
     check_object_name(name)
     if new.type not in DATA_TYPES:
         raise ZoneError(Status.CAT_INVALID_DATA_TYPE)
-    add_object(db, collection, session.client, new)
+    return add_object(db, collection, session.client, new)
 
 
-def _add_registered_replica(session: Session, path: str, new: NewReplica) -> None:
+def _add_registered_replica(session: Session, path: str, new: NewReplica) -> Replica:
     """One more replica; the server takes it for the newest, so its siblings go stale."""
     db = session.zone.db
     siblings = require_replicas(db, session.client, path, Level.MODIFY_OBJECT)
@@ -126,11 +130,12 @@ def _add_registered_replica(session: Session, path: str, new: NewReplica) -> Non
         raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
     if any(sibling.resc_id == new.resc_id for sibling in siblings):
         raise ZoneError(Status.SYS_COPY_ALREADY_IN_RESC)
-    number = add_replica(db, siblings, session.client, new)
-    stale_siblings(db, next(replica for replica in replicas_at(db, path) if replica.number == number))
+    replica = add_replica(db, siblings, session.client, new)
+    stale_siblings(db, replica)
+    return replica
 
 
-class Column:
+class _Column(IntEnum):
     """Numbers of the columns of a bulk registration."""
 
     PATH = 403
@@ -146,8 +151,8 @@ class Column:
 
 
 _REQUIRED = (
-    *(Column.PATH, Column.TYPE, Column.SIZE, Column.RESOURCE_NAME, Column.FILE, Column.MODE),
-    *(Column.OPERATION, Column.REPLICA, Column.RESOURCE),
+    *(_Column.PATH, _Column.TYPE, _Column.SIZE, _Column.RESOURCE_NAME, _Column.FILE, _Column.MODE),
+    *(_Column.OPERATION, _Column.REPLICA, _Column.RESOURCE),
 )
 
 
@@ -175,21 +180,21 @@ def register_bulk(session: Session, request: Request) -> Reply:
 
 def _bulk_row(session: Session, wanted: RowsInput, index: int) -> _BulkRow:
     values = {column: texts[index] for column, texts in wanted.columns.items()}
-    path = check_path(values[Column.PATH], session.zone.name)
-    resource = resource_by_id(session.zone.db, to_integer(values[Column.RESOURCE]))
+    path = check_path(values[_Column.PATH], session.zone.name)
+    resource = resource_by_id(session.zone.db, to_integer(values[_Column.RESOURCE]))
     if resource is None:
-        resource = known_resource(session.zone.db, values[Column.RESOURCE_NAME])
+        resource = known_resource(session.zone.db, values[_Column.RESOURCE_NAME])
     new = NewReplica(
         name=split_path(path)[1],
-        size=to_integer(values[Column.SIZE]),
+        size=to_integer(values[_Column.SIZE]),
         resc_id=resource.resc_id,
-        path=values[Column.FILE],
-        checksum=values.get(Column.CHECKSUM, ""),
-        type=values[Column.TYPE],
-        mode=values[Column.MODE],
+        path=values[_Column.FILE],
+        checksum=values.get(_Column.CHECKSUM, ""),
+        type=values[_Column.TYPE],
+        mode=values[_Column.MODE],
     )
-    modify = values[Column.OPERATION] == "modify"
-    return _BulkRow(path, new, modify, to_integer(values[Column.REPLICA]))
+    modify = values[_Column.OPERATION] == "modify"
+    return _BulkRow(path, new, modify, to_integer(values[_Column.REPLICA]))
 
 
 def _register_bulk_row(session: Session, row: _BulkRow) -> None:

@@ -27,14 +27,6 @@ def remove_avu(db: Database, object_id: int, avu: Avu) -> bool:
     return _detach(db, object_id, "name = ? AND value = ? AND units = ?", *avu)
 
 
-def remove_matching(db: Database, object_id: int, name: str, value: str, units: str | None) -> bool:
-    """Detach the triples whose parts are LIKE these, of any units where None."""
-    condition = r"name LIKE ? ESCAPE '\' AND value LIKE ? ESCAPE '\'"
-    if units is None:
-        return _detach(db, object_id, condition, name, value)
-    return _detach(db, object_id, condition + r" AND units LIKE ? ESCAPE '\'", name, value, units)
-
-
 def remove_named(db: Database, object_id: int, name: str) -> bool:
     """Detach all triples of one attribute."""
     return _detach(db, object_id, "name = ?", name)

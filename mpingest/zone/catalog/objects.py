@@ -69,9 +69,13 @@ _COLUMNS = (
 _FROM = "FROM replicas r JOIN resources s ON s.resc_id = r.resc_id"
 
 
-def find_replicas(db: Database, coll_id: int, name: str) -> list[Replica]:
+def find_replicas(db: Database, collection: str, name: str) -> list[Replica]:
     """All replicas of an object, in order of their numbers; none where there is no such object."""
-    rows = db.rows(f"SELECT {_COLUMNS} {_FROM} WHERE r.coll_id = ? AND r.name = ? ORDER BY r.number", coll_id, name)
+    rows = db.rows(
+        f"SELECT {_COLUMNS} {_FROM} WHERE r.coll_id = (SELECT coll_id FROM collections WHERE name = ?) AND r.name = ?"
+        " ORDER BY r.number",
+        *(collection, name),
+    )
     return [Replica(*row) for row in rows]
 
 
@@ -87,19 +91,19 @@ def replicas_in(db: Database, collection: Collection) -> list[Replica]:
     return [Replica(*row) for row in rows]
 
 
-def add_object(db: Database, collection: Collection, owner: User, new: NewReplica) -> int:
-    """A new data object with its first replica; its id."""
+def add_object(db: Database, collection: Collection, owner: User, new: NewReplica) -> Replica:
+    """A new data object with its first replica."""
     data_id = db.new_id()
     _insert(db, (data_id, collection.coll_id, 0), owner, new)
     grant_new_object(db, data_id, owner, collection.coll_id, collection.inherit)
-    return data_id
+    return replicas_of(db, data_id)[0]
 
 
-def add_replica(db: Database, siblings: list[Replica], owner: User, new: NewReplica) -> int:
-    """One more replica of an object that has some; its number."""
+def add_replica(db: Database, siblings: list[Replica], owner: User, new: NewReplica) -> Replica:
+    """One more replica of an object that has some."""
     number = max(replica.number for replica in siblings) + 1
     _insert(db, (siblings[0].data_id, siblings[0].coll_id, number), owner, new)
-    return number
+    return replicas_of(db, siblings[0].data_id)[-1]
 
 
 def update_replica(db: Database, replica: Replica, **columns: str | int) -> None:

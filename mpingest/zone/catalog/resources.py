@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from mpingest.zone.catalog.database import Database, now
 
 STORAGE_TYPES = ("unixfilesystem", "unix file system")
-NO_HOST = "EMPTY_RESC_HOST"
-NO_VAULT = "EMPTY_RESC_PATH"
 
 _COLUMNS = "resc_id, name, type, location, vault, status, parent, hierarchy"
 
@@ -40,12 +38,6 @@ class Resource:
 def find_resource(db: Database, name: str) -> Resource | None:
     """A resource by name."""
     row = db.row(f"SELECT {_COLUMNS} FROM resources WHERE name = ?", name)
-    return Resource(*row) if row else None
-
-
-def resource_of_hierarchy(db: Database, hierarchy: str) -> Resource | None:
-    """The node that a hierarchy ends in."""
-    row = db.row(f"SELECT {_COLUMNS} FROM resources WHERE hierarchy = ?", hierarchy)
     return Resource(*row) if row else None
 
 

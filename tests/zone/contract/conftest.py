@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def tree(session: iRODSSession, base: str) -> Iterator[Tree]:
     host = session.resources.get(session.default_resource).location
     tree = Tree(*(f"{name}{UNIQUE}" for name in ("root", "middle", "leaf", "other")))
     for name in (tree.leaf, tree.other):
-        session.resources.create(name, "unixfilesystem", host, f"/tmp/mpingest-contract-vault-{name}")
+        session.resources.create(name, "unixfilesystem", host, _vault(name))
     for name in (tree.root, tree.middle):
         session.resources.create(name, "passthru")
     session.resources.add_child(tree.root, tree.middle)
@@ -107,6 +108,7 @@ def tree(session: iRODSSession, base: str) -> Iterator[Tree]:
     session.resources.remove_child(tree.root, tree.middle)
     for name in (tree.root, tree.middle, tree.leaf, tree.other):
         session.resources.remove(name)
+        shutil.rmtree(_vault(name), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +150,11 @@ def proxied_session(environment: Path, session: iRODSSession, user: str) -> Iter
         client_zone=session.zone,
     ) as proxied:
         yield proxied
+
+
+def _vault(resource: str) -> str:
+    """On the server's host; of a zone that runs as somebody else, empty directories stay behind."""
+    return f"/tmp/mpingest-contract-vault-{resource}"
 
 
 def _own(path: str, user: str):

@@ -121,3 +121,21 @@ def test_several_at_once(wire: Wire, session: iRODSSession, home: str, user: str
     wrong = apply({"entity_name": user, "acl": "null"}, {"entity_name": "nobody-of-this-name", "acl": "read"})
     assert wrong == statuses.SYS_INVALID_INPUT_PARAM
     assert rights(session, path)[user] == "read_object"
+
+
+def test_groups(wire: Wire, session: iRODSSession, user_session: iRODSSession, home: str, user: str) -> None:
+    group = f"group-of-{user}"
+    session.groups.create(group)
+    try:
+        session.groups.addmember(group, user)
+        assert [member.name for member in session.groups.getmembers(group)] == [user]
+        put(wire, f"{home}/object")
+        for path in (home, f"{home}/object"):
+            assert grant(wire, "read", path, group) == 0
+        assert rights(session, home) == {session.username: "own", group: "read_object"}
+        assert read(user_session, f"{home}/object") == b"hello"
+        session.groups.removemember(group, user)
+        with pytest.raises(exception.OBJ_PATH_DOES_NOT_EXIST):
+            read(user_session, f"{home}/object")
+    finally:
+        session.groups.remove(group)

@@ -43,6 +43,19 @@ def test_add_set_remove(wire: Wire, session: iRODSSession, home: str) -> None:
     assert triples(session, DataObject, path) == {("a", "new", ""), ("b", "w", "")}
 
 
+def test_change_one_part(wire: Wire, session: iRODSSession, home: str) -> None:
+    assert avu(wire, "add", "-C", home, "a", "v", "u") == 0
+    assert avu(wire, "mod", "-C", home, "a", "v", "u", "n:b", "v:w") == 0
+    assert triples(session, Collection, home) == {("b", "w", "u")}
+    assert avu(wire, "mod", "-C", home, "a", "v", "u", "n:c") == statuses.CAT_SUCCESS_BUT_WITH_NO_INFO
+
+
+def test_copy(wire: Wire, session: iRODSSession, home: str) -> None:
+    put(wire, f"{home}/object", metadataIncluded="a;v;u;b;w;;")
+    session.metadata.copy(DataObject, Collection, f"{home}/object", home)
+    assert triples(session, Collection, home) == triples(session, DataObject, f"{home}/object")
+
+
 def test_of_collections_resources_and_users(session: iRODSSession, home: str, tree: Tree, user: str) -> None:
     for model, name in ((Collection, home), (Resource, tree.leaf), (User, user)):
         session.metadata.add(model, name, iRODSMeta("a", "v", "u"))
@@ -57,6 +70,7 @@ def test_of_what_is_not_there(wire: Wire, home: str) -> None:
     assert avu(wire, "rm", "-d", f"{home}/none", "a", "v") == statuses.CAT_UNKNOWN_FILE
     assert avu(wire, "add", "-C", f"{home}/object", "a", "v") == statuses.CAT_UNKNOWN_COLLECTION
     assert avu(wire, "add", "-u", "nobody-of-this-name", "a", "v") == statuses.CAT_INVALID_USER
+    assert avu(wire, "rmw", "-d", f"{home}/object", "a", "v", "u") == statuses.CAT_INVALID_ARGUMENT
     assert avu(wire, "bogus", "-d", f"{home}/object", "a", "v") == statuses.CAT_INVALID_ARGUMENT
     assert avu(wire, "add", "-x", f"{home}/object", "a", "v") == statuses.CAT_INVALID_ARGUMENT
 

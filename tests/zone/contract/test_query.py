@@ -231,6 +231,15 @@ def test_two_attributes_of_one_object(session: iRODSSession, wire: Wire, home: s
     assert {row[DataObject.name] for row in found} == {"object2"}
 
 
+@pytest.mark.parametrize(
+    "name", ["bell\x07", "\x1b[31mred", "a\x01b", "two\nlines", "a\tb", "carriage\rreturn", "\x7f"]
+)
+def test_control_characters_come_back(wire: Wire, home: str, name: str) -> None:
+    register(wire, f"{home}/{name}")
+    assert values(ask(wire, home)) == [name]
+    assert values(ask(wire, home, (DATA_NAME, f"= '{name}'"))) == [name]
+
+
 def test_users_see_what_they_may_read(user_session: iRODSSession, session: iRODSSession, filled: str) -> None:
     assert list(user_session.query(DataObject.name).filter(Collection.name == filled)) == []
     assert list(user_session.query(Collection.name).filter(Collection.name == filled)) == []
