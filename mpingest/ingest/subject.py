@@ -29,7 +29,7 @@ class UnusableUser(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """path: absolute; row: its lstat; meta: empty without a script to see it; catalog: of the user whose entry it is."""
+    """path: absolute; row: its lstat; meta: empty without a script; catalog: of the user whose entry it is."""
 
     path: bytes
     name: Name
