@@ -15,7 +15,7 @@ def demo(ranks: int) -> None:
     \b
     Example:
       mpingest demo --ranks 8
-    """  # noqa: D301 - click's \b is meant
+    """
     from mpingest.demo import tell
 
     for line in tell(ranks):

@@ -22,13 +22,29 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
             defaults: dict[str, Any] = tomllib.load(file)
     except FileNotFoundError as error:
         raise MpingestError(f"--config {path}: no such file") from error
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise MpingestError(f"--config {path}: {error}") from error
     context.default_map = {
-        command: {option.replace("-", "_"): value for option, value in options.items()}
+        command: {_parameter(path, command, option): value for option, value in _table(path, command, options).items()}
         for command, options in defaults.items()
-        if isinstance(options, dict)
     }
+
+
+def _table(path: str, command: str, options: Any) -> dict[str, Any]:
+    if command not in cli.commands or not isinstance(options, dict):
+        known = ", ".join(f"[{name}]" for name in sorted(cli.commands))
+        raise click.UsageError(f"--config {path}: {command!r} is no table of a command; there are {known}")
+    return options
+
+
+def _parameter(path: str, command: str, option: str) -> str:
+    name = option.replace("-", "_")
+    known = {
+        flag.lstrip("-").replace("-", "_"): each.name for each in cli.commands[command].params for flag in each.opts
+    }
+    if name not in known:
+        raise click.UsageError(f"--config {path}: [{command}] has no option {option!r}; see mpingest {command} --help")
+    return str(known[name])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})

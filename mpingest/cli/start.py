@@ -91,7 +91,7 @@ def start(
     max_delete: int | None,
     allow_empty: bool,
 ) -> None:
-    r"""Bring everything below the directory ROOT into the collection TARGET.
+    """Bring everything below the directory ROOT into the collection TARGET.
 
     The same line again sends only what is new or has changed since. With more than one rank, rank 0 hands out the
     work and the others do it.

@@ -19,7 +19,9 @@ class Situation(IntEnum):
     """In the catalog, but without a replica of this file."""
     CHANGED = 3
     """Ours, and the file has changed since."""
-    METADATA = 4
+    UNSETTLED = 4
+    """Ours, but the file changed while it was ingested, or too soon after to tell."""
+    METADATA = 5
     """Ours; only the file's ctime has changed since."""
 
 
@@ -68,6 +70,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _RECONCILE,
         Situation.ELSEWHERE: _RECONCILE,
         Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
+        Situation.UNSETTLED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.REGISTER_AS_REPLICA_SYNC: {
@@ -75,6 +78,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _RECONCILE,
         Situation.ELSEWHERE: Action(Request.REGISTER_REPLICA, Hook.CREATE),
         Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
+        Situation.UNSETTLED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.PUT: {
@@ -82,6 +86,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _OVERWRITE,
         Situation.ELSEWHERE: _OVERWRITE,
         Situation.CHANGED: _LEAVE,
+        Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.PUT_SYNC: {
@@ -89,6 +94,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _OVERWRITE,
         Situation.ELSEWHERE: _OVERWRITE,
         Situation.CHANGED: _OVERWRITE,
+        Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.PUT_APPEND: {
@@ -96,6 +102,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _OVERWRITE,
         Situation.ELSEWHERE: _OVERWRITE,
         Situation.CHANGED: Action(Request.APPEND, Hook.MODIFY),
+        Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
     },
     Operation.NO_OP: {
@@ -103,6 +110,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.FOUND: _HOOKS_ONLY,
         Situation.ELSEWHERE: _HOOKS_ONLY,
         Situation.CHANGED: _HOOKS_ONLY,
+        Situation.UNSETTLED: _HOOKS_ONLY,
         Situation.METADATA: _HOOKS_ONLY,
     },
 }

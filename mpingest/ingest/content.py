@@ -13,6 +13,10 @@ class SourceError(Exception):
     """The file could not be read; the message says why."""
 
 
+class Vanished(SourceError):
+    """The file is no longer there, which is no failure: the next scan will tell."""
+
+
 class Source:
     """A regular file open for reading, whose failures are SourceError so that nobody takes them for the network's.
 
@@ -41,6 +45,8 @@ def open_source(path: bytes) -> Iterator[Source]:
     try:
         # O_NONBLOCK: a pipe put in the file's place since the scan must not block the rank.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except FileNotFoundError as error:
+        raise Vanished("vanished since it was scanned") from error
     except OSError as error:
         raise SourceError(f"cannot be opened: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:

@@ -14,7 +14,7 @@ from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.compare import Finding, compare_content, compare_registration
-from mpingest.ingest.content import SourceError
+from mpingest.ingest.content import SourceError, Vanished
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.names import UnusableName, text
@@ -84,6 +84,9 @@ class EntryIngestor:
         """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
             return self.subjects.work_on(relative, row, lambda entry: self._ingest(entry, known))
+        except Vanished as error:
+            self.logger.info("skipped", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
+            return Result(Outcome.SKIPPED, reason=str(error))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:

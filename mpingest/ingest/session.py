@@ -37,7 +37,12 @@ def session_for(user: tuple[str, str]) -> Any:
     return _configure(environment_file(), client_zone=zone, client_user=name)
 
 
-def open_session() -> Any:
+def own_session() -> Any:
+    """An iRODSSession; it logs in with its first request. Raises MpingestError where no environment is usable."""
+    return _configure(environment_file())
+
+
+def checked_session() -> Any:
     """An iRODSSession with one connection logged in. Raises MpingestError: one line that says what is wrong."""
     path = environment_file()
     session = _configure(path)

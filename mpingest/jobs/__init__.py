@@ -9,6 +9,7 @@
 ``tools``      what a rank works with: session, handler, checkpoint, recorder
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``tally``      what is counted
+``signals``    signals that end a run
 ``log``        a rank's log
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end

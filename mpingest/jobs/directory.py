@@ -114,7 +114,10 @@ class JobDirectory:
     def locked(self) -> Iterator[Lock]:
         """Hold the job's lock. Raises MpingestError, saying who holds it, where another run does."""
         lock = Lock(os.path.join(self.path, "lock"))
-        lock.acquire()
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise MpingestError(f"job directory {self.path}: cannot be locked: {error.strerror}") from error
         try:
             yield lock
         finally:
@@ -125,8 +128,11 @@ class JobDirectory:
         if not os.path.exists(path):
             write_json(path, spec.to_json())
             return
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            kept = json.load(file)
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                kept = dict(json.load(file))
+        except (ValueError, TypeError) as error:
+            raise MpingestError(f"{path}: is damaged; remove it, and it is made anew") from error
         if kept != spec.to_json():
             raise MpingestError(
                 f"job {spec.name!r} is that of {kept.get('root')!r} and {kept.get('target')}: choose another --job-name"
@@ -169,12 +175,18 @@ class Lock:
 
     def _create(self) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(_holder(), file)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(_holder(), file)
+        except OSError:
+            os.unlink(self.path)
+            raise
 
     def _take_over(self) -> None:
         holder = self._read()
         who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+        if not holder:
+            who = f"someone (what {self.path} says cannot be read)"
         if holder.get("batch_job"):
             who += f", batch job {holder['batch_job']}"
         if not self._is_dead(holder):

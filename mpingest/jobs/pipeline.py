@@ -25,6 +25,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
+from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree
@@ -37,20 +38,21 @@ SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks whether rows have waited long enough to be sealed."""
 CHUNK = 16
 """Entries that a thread takes of a slice at a time."""
+RECORD_SECONDS = 1.0
+"""How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
 
 
 @dataclass
 class _SliceRun:
-    """A slice under way: threads take chunks of it, the last one to finish records it.
+    """A slice under way, of which threads take chunks.
 
     unfinished: entries without a final result; asleep: those of them that wait to be tried again, as a heap.
     """
 
     unit: Unit
     slice: Slice
-    results: list[Result | None]
     chunks: deque[range]
     unfinished: int
     asleep: list[_Retry] = field(default_factory=list)
@@ -60,7 +62,7 @@ class _SliceRun:
         content = Slice.from_unit(unit)
         count = len(content.entries)
         chunks = deque(range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
-        return cls(unit, content, [None] * count, chunks, count)
+        return cls(unit, content, chunks, count)
 
     @property
     def busy(self) -> bool:
@@ -229,23 +231,20 @@ class Pipeline:
         self._news.set()
 
     def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
-        content = run.slice
+        recorded = _Recording(self.tools.recorder, run.slice)
         retries = []
         for index in indices:
-            relative = os.path.join(content.relative, content.entries.name(index))
-            row = content.entries.rows[index]
-            change, situation, is_settled, replica, known_size = content.plan[index].tolist()
-            if change == Change.DELETED:
-                run.results[index] = self.tools.ingestor.remove(relative, row, known_size)
-                continue
-            result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
-            if result.outcome is Outcome.DONE and not is_settled:
-                result = replace(result, outcome=Outcome.UNSETTLED)
-            run.results[index] = result
-            if result.outcome is Outcome.FAILED:
-                delay = self.tools.ingestor.next_try(relative, row, tries + 1)
-                if delay is not None:
-                    retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
+            if self.tools.ending.is_set():
+                break
+            result = self._outcome(run.slice, index)
+            delay = self._delay(run.slice, index, tries + 1) if result.outcome is Outcome.FAILED else None
+            if delay is None:
+                recorded.add(index, result)
+            else:
+                retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
+        recorded.flush()
+        if self.tools.ending.is_set():
+            return  # nobody asks for the rest any more
         with self._changed:
             for retry in retries:
                 heapq.heappush(run.asleep, retry)
@@ -253,9 +252,49 @@ class Pipeline:
             if run.unfinished:
                 self._changed.notify_all()
                 return
-        results = [result for result in run.results if result is not None]
-        self.tools.recorder.entries(content.relative, content.entries, content.plan["change"], results)
-        with self._changed:
             self._slices.remove(run)
             self._events.append(Finished(run.unit))
         self._news.set()
+
+    def _outcome(self, content: Slice, index: int) -> Result:
+        relative = os.path.join(content.relative, content.entries.name(index))
+        row = content.entries.rows[index]
+        change, situation, is_settled, replica, known_size = content.plan[index].tolist()
+        if change == Change.DELETED:
+            return self.tools.ingestor.remove(relative, row, known_size)
+        result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+        if result.outcome is Outcome.DONE and not is_settled:
+            return replace(result, outcome=Outcome.UNSETTLED)
+        return result
+
+    def _delay(self, content: Slice, index: int, tries: int) -> float | None:
+        if content.plan[index]["change"] == Change.DELETED:
+            return None
+        relative = os.path.join(content.relative, content.entries.name(index))
+        return self.tools.ingestor.next_try(relative, content.entries.rows[index], tries)
+
+
+class _Recording:
+    """Outcomes of a slice on their way to the recorder: soon, for what is not recorded a killed run does again."""
+
+    def __init__(self, recorder: Recorder, content: Slice) -> None:
+        self._recorder = recorder
+        self._content = content
+        self._outcomes: dict[int, Result] = {}
+        self._since = time.monotonic()
+
+    def add(self, index: int, result: Result) -> None:
+        """An entry is done with."""
+        self._outcomes[index] = result
+        if time.monotonic() - self._since > RECORD_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Record what was added."""
+        if self._outcomes:
+            content, indices = self._content, np.array(list(self._outcomes), np.intp)
+            changes = content.plan["change"][indices]
+            entries = content.entries.select(indices)
+            self._recorder.entries(content.relative, entries, changes, list(self._outcomes.values()))
+        self._outcomes.clear()
+        self._since = time.monotonic()

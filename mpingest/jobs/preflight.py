@@ -11,6 +11,7 @@ from irods.models import Collection, CollectionAccess, Group, User
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.ingest.delete import COMPATIBLE
+from mpingest.ingest.names import MAX_PATH
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
@@ -18,6 +19,8 @@ _MODIFY_OBJECT = 1120
 
 def checked_root(root: str, *, allow_empty: bool) -> bytes:
     """The absolute root. Raises MpingestError where it can't be scanned, or is empty and that isn't meant."""
+    if not root:
+        raise MpingestError("root: the argument is empty; is a variable of the script not set?")
     path = os.path.realpath(os.fsencode(root))
     try:
         with os.scandir(path) as entries:
@@ -35,6 +38,12 @@ def checked_root(root: str, *, allow_empty: bool) -> bytes:
 
 def checked_target(target: str, zone: str) -> str:
     """The target collection, normalised. Raises MpingestError where it can't be one of the zone."""
+    try:
+        size = len(target.encode())
+    except UnicodeEncodeError as error:
+        raise MpingestError(f"target {target!r}: is not valid UTF-8") from error
+    if size > MAX_PATH:
+        raise MpingestError(f"target of {size} bytes: iRODS holds paths of up to {MAX_PATH}")
     if not target.startswith("/"):
         raise MpingestError(f"target {target}: must be an absolute path such as /{zone}/home/…")
     parts = [part for part in target.split("/") if part]
@@ -45,6 +54,16 @@ def checked_target(target: str, zone: str) -> str:
     if parts[0] != zone:
         raise MpingestError(f"target {target}: is in zone {parts[0]}, but the session is one of zone {zone}")
     return "/" + "/".join(parts)
+
+
+def checked_jobs_directory(path: str, root: bytes) -> str:
+    """The absolute jobs directory. Raises MpingestError where it would be ingested itself, or isn't given."""
+    if not path:
+        raise MpingestError("jobs directory: the option is empty; is a variable of the script not set?")
+    real = os.path.realpath(path)
+    if (os.fsencode(real) + b"/").startswith(root.rstrip(b"/") + b"/"):
+        raise MpingestError(f"jobs directory {path}: lies in the root, it would be ingested itself: choose another")
+    return real
 
 
 def writable_part(session: Any, target: str) -> str:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.errors import ExitCode, MpingestError
 from mpingest.ingest.entry import Result
 from mpingest.ingest.statuses import status_name
 from mpingest.jobs import tally
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.entries import EntryBatch
+
+
+class CannotRecord(MpingestError):
+    """The job directory takes no more."""
+
+    exit_code = ExitCode.STOPPED_EARLY
+
+
+@contextmanager
+def _own_trouble() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotRecord(f"job directory: {reason}; make room, then run the same line again") from error
 
 
 @dataclass
@@ -74,7 +92,7 @@ class Recorder:
         files = ~batch.is_directory()
         with self._lock:
             tally.count_changes(self.counts, changes[files])
-            tally.count_outcomes(self.counts, became[files])
+            tally.count_outcomes(self.counts, became[files & (became == Outcome.GONE)])
             self.segments.record(directory, batch, changes, became, np.zeros(len(batch), np.int32))
 
     def unreadable(self, relative: bytes, error: OSError) -> None:
@@ -95,13 +113,13 @@ class Recorder:
             self.counts[counter] += amount
 
     def seal_if_due(self) -> None:
-        """Make rows durable that have waited long enough."""
-        with self._lock:
+        """Make rows durable that have waited long enough. Raises CannotRecord."""
+        with self._lock, _own_trouble():
             self.segments.maybe_seal()
 
     def close(self) -> None:
-        """Make everything durable."""
-        with self._lock:
+        """Make everything durable. Raises CannotRecord."""
+        with self._lock, _own_trouble():
             self.segments.seal()
             self.failures.close()
 
@@ -109,5 +127,6 @@ class Recorder:
         line: dict[str, object] = {"path": os.fsdecode(path), "reason": result.reason}
         if result.code:
             line |= {"code": result.code, "error": status_name(result.code)}
-        self.failures.write(json.dumps(line) + "\n")
-        self.failures.flush()
+        with _own_trouble():
+            self.failures.write(json.dumps(line) + "\n")
+            self.failures.flush()

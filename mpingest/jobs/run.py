@@ -23,14 +23,22 @@ from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.world import abort_on_error, open_world
 from mpingest.ingest.catalog import Catalog
-from mpingest.ingest.session import open_session
+from mpingest.ingest.session import checked_session
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
-from mpingest.jobs.preflight import check_delete_mode, check_resource, checked_root, checked_target, writable_part
+from mpingest.jobs.preflight import (
+    check_delete_mode,
+    check_resource,
+    checked_jobs_directory,
+    checked_root,
+    checked_target,
+    writable_part,
+)
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
+from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.summary import Summary
 from mpingest.jobs.tools import OpenRun, Tools, handler_of, open_tools, root_meta
@@ -69,7 +77,7 @@ def start(request: Request) -> Summary:
     Raises MpingestError, the same on all ranks, where it can't be run.
     """
     comm = open_world()
-    with ExitStack() as stack:
+    with stops_as_errors(), ExitStack() as stack:
         opened = _on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
@@ -85,19 +93,20 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     options = request.options
     handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
-    session = open_session()
+    session = checked_session()
     try:
         target = checked_target(request.target, session.zone)
         existing = writable_part(session, target)
         check_resource(session, options.resource)
         spec = JobSpec.named(request.job_name, root, target)
+        jobs_directory = checked_jobs_directory(request.jobs_directory, root)
         check_delete_mode(handler, session, root_meta(spec, options))
+        job = JobDirectory.of(jobs_directory, spec)
+        lock = stack.enter_context(job.locked())
         if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
             _make_parents(session, parent)
     finally:
         session.cleanup()
-    job = JobDirectory.of(request.jobs_directory, spec)
-    lock = stack.enter_context(job.locked())
     notes = [lock.note] if lock.note else []
     _check_checkpoint(job)
     runs = job.runs()

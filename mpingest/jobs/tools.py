@@ -20,7 +20,7 @@ from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.session import open_session, session_for
+from mpingest.ingest.session import own_session, session_for
 from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
@@ -71,7 +71,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         checkpoint = None
         if os.path.exists(opened.job.checkpoint):
             checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
-        session = open_session()
+        session = own_session()
         stack.callback(session.cleanup)
         resource = options.resource or getattr(session, "default_resource", None)
         ending = threading.Event()

@@ -27,10 +27,23 @@ from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.entries import EntryBatch
 
+_TYPE = np.uint32(0o170000)
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT
 _SITUATIONS[Change.MODIFIED] = Situation.CHANGED
 _SITUATIONS[Change.METADATA] = Situation.METADATA
+
+
+def _situations(files: EntryBatch, comparison: Comparison) -> npt.NDArray[np.uint8]:
+    """What the record says of the entries' objects: Situation, shape (n,)."""
+    situations = _SITUATIONS[comparison.change]
+    changed = comparison.change == Change.MODIFIED
+    outcome = comparison.results["outcome"]
+    situations[changed & (outcome == Outcome.UNSETTLED)] = Situation.UNSETTLED
+    # What was left alone has no object, nor has what was something else, such as a directory or a pipe.
+    was_other = (comparison.rows["mode"] ^ files.rows["mode"]) & _TYPE != 0
+    situations[changed & ((outcome == Outcome.SKIPPED) | was_other)] = Situation.ABSENT
+    return situations
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,9 @@ class _Visit:
         changes = comparison.change
         directories = batch.is_directory()
         if self.visitor.ingestor.handler.wants_changed_directories:
-            touched = directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.mtime_ns)
+            touched = (
+                directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.rows["mtime_ns"])
+            )
             changes[touched] = Change.MODIFIED
         units = [
             Subtree(self._below(batch.name(index)), Change(int(changes[index])), batch.rows[index]).to_unit()
@@ -120,10 +135,10 @@ class _Visit:
         self.visitor.recorder.seen(files, changes)
         plan = np.zeros(len(files), PLAN_DTYPE)
         plan["change"] = changes
-        plan["situation"] = _SITUATIONS[changes]
+        plan["situation"] = _situations(files, comparison)
         plan["settled"] = settled(files.rows, began)
         plan["replica"] = comparison.results["code"].clip(min=0)
-        plan["known_size"] = comparison.size
+        plan["known_size"] = comparison.rows["size"]
         to_do = changes != Change.UNCHANGED
         self._note_metadata(files, comparison, plan, to_do)
         if self.found:

@@ -86,24 +86,23 @@ class Comparison:
     """``n`` entries beside what is recorded of them.
 
     change:  Change, shape (n,)
-    results: ``RESULT_DTYPE``, shape (n,), as recorded; zero where nothing is
-    size, mtime_ns: int64, shape (n,), as recorded; zero where nothing is
+    rows:    ``ENTRY_DTYPE``, shape (n,), as recorded; zero where nothing is
+    results: ``RESULT_DTYPE``, shape (n,), likewise
     """
 
     change: npt.NDArray[np.uint8]
+    rows: npt.NDArray[np.void]
     results: npt.NDArray[np.void]
-    size: npt.NDArray[np.int64]
-    mtime_ns: npt.NDArray[np.int64]
-
-    def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
-        """Those chosen by a boolean mask, shape (n,)."""
-        return Comparison(self.change[where], self.results[where], self.size[where], self.mtime_ns[where])
 
     @classmethod
     def of_new(cls, count: int) -> Comparison:
         """Entries of which nothing is recorded."""
         change = np.full(count, Change.NEW, np.uint8)
-        return cls(change, np.zeros(count, RESULT_DTYPE), np.zeros(count, np.int64), np.zeros(count, np.int64))
+        return cls(change, np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
+
+    def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
+        """Those chosen by a boolean mask, shape (n,)."""
+        return Comparison(self.change[where], self.rows[where], self.results[where])
 
 
 class DirectoryDiff:
@@ -125,9 +124,8 @@ class DirectoryDiff:
         found = row >= 0
         row = row[found]
         comparison.change[found] = compare(self._entries.rows[row], self._results["outcome"][row], batch.rows[found])
+        comparison.rows[found] = self._entries.rows[row]
         comparison.results[found] = self._results[row]
-        comparison.size[found] = self._entries.rows["size"][row]
-        comparison.mtime_ns[found] = self._entries.rows["mtime_ns"][row]
         self._seen[row] = True
         return comparison
 

@@ -54,6 +54,12 @@ def _bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     return offsets
 
 
+def _within_bounds(row: tuple[int, ...]) -> tuple[int, ...]:
+    """A row whose numbers fit: nanoseconds in 64 bits end in the year 2262, and some file systems' clocks don't."""
+    limits = (np.iinfo(ENTRY_DTYPE[name]) for name in ENTRY_DTYPE.names or ())
+    return tuple(int(min(max(value, limit.min), limit.max)) for value, limit in zip(row, limits, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class EntryBatch:
     """``n`` entries of one directory.
@@ -71,7 +77,11 @@ class EntryBatch:
     def build(cls, names: Sequence[bytes], rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> EntryBatch:
         """A batch from names and stat rows (see ``stat_row``), in the order given."""
         offsets = _bounds(np.fromiter(map(len, names), np.uint32, len(names)))
-        return cls(b"".join(names), offsets, np.array(rows, ENTRY_DTYPE).reshape(len(names)))
+        try:
+            columns = np.array(rows, ENTRY_DTYPE)
+        except OverflowError:
+            columns = np.array([_within_bounds(row) for row in rows], ENTRY_DTYPE)
+        return cls(b"".join(names), offsets, columns.reshape(len(names)))
 
     def __len__(self) -> int:
         return len(self.rows)
