@@ -119,13 +119,13 @@ def test_checksum_and_share(
 
 
 @pytest.fixture
-def alice(session: iRODSSession) -> str:
+def carol(session: iRODSSession) -> str:
     """A plain user, who may write below the collections that the test makes."""
     try:
-        session.users.get("alice")
+        session.users.get("carol")
     except UserDoesNotExist:
-        session.users.create("alice", "rodsuser")
-    return "alice"
+        session.users.create("carol", "rodsuser")
+    return "carol"
 
 
 def test_as_file_owner(
@@ -133,7 +133,7 @@ def test_as_file_owner(
     make_tree: MakeTree,
     session: iRODSSession,
     zone: EmbeddedZone,
-    alice: str,
+    carol: str,
     tmp_path: Path,
     target: str,
 ) -> None:
@@ -142,13 +142,13 @@ def test_as_file_owner(
     root = make_tree({"mine": b"1", "dir/mine": b"22"})
     for path in (target, f"{target}/dir"):
         session.collections.create(path)
-        session.acls.set(iRODSAccess("write", path, alice, zone.zone))
+        session.acls.set(iRODSAccess("write", path, carol, zone.zone))
     script = tmp_path / "script.py"
     text = (EXAMPLES / "as_file_owner.py").read_text()
-    script.write_text(text.replace('{"root": "rods"}', repr({getpass.getuser(): alice})))
+    script.write_text(text.replace('{"root": "rods"}', repr({getpass.getuser(): carol})))
     mpingest.start(root, target, "--event-handler", script, ranks=2)
     assert mpingest.failures() == []
-    assert {session.data_objects.get(f"{target}/{name}").owner_name for name in ("mine", "dir/mine")} == {alice}
+    assert {session.data_objects.get(f"{target}/{name}").owner_name for name in ("mine", "dir/mine")} == {carol}
 
     # An update is for administrators, whoever owns the object.
     (root / "mine").write_bytes(b"now longer")
