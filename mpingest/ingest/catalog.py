@@ -35,6 +35,7 @@ DATA_OBJ_OPEN = 602
 DATA_OBJ_PUT = 606
 DATA_OBJ_UNLINK = 615
 MOD_DATA_OBJ_META = 622
+DATA_OBJ_CHKSUM = 629
 PHY_PATH_REG = 630
 DATA_OBJ_TRIM = 632
 DATA_OBJ_CLOSE = 673
@@ -54,6 +55,7 @@ CHANGING = frozenset(
         DATA_OBJ_TRIM,
         RM_COLL,
         MOD_DATA_OBJ_META,
+        DATA_OBJ_CHKSUM,
         PHY_PATH_REG,
         REGISTER_PHYSICAL_PATH,
         DATA_OBJ_CLOSE,
@@ -86,6 +88,7 @@ _RESULT = re.compile(
     r"<SqlResult_PI>\s*<attriInx>(\d+)</attriInx>\s*<reslen>\d+</reslen>(.*?)</SqlResult_PI>", re.DOTALL
 )
 _BINARY = re.compile(r"<buf>(.*?)</buf>", re.DOTALL)
+_STRING = re.compile(r"<myStr>(.*?)</myStr>", re.DOTALL)
 _VALUE = re.compile(r"<value>(.*?)</value>", re.DOTALL)
 _CONTINUE = re.compile(r"<continueInx>(-?\d+)</continueInx>")
 
@@ -256,6 +259,12 @@ class Catalog:
         )
         changes = {"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""}
         self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{pairs(changes | keywords)}</ModDataObjMeta_PI>")
+
+    def checksum(self, path: str) -> str:
+        """The checksum of a data object, as "sha2:" and base64 or MD5 in hex; the server computes it if it has none."""
+        reply = self._request(DATA_OBJ_CHKSUM, _object_message(path, {}))
+        found = _STRING.search(reply.message.decode())
+        return unescape(found[1]) if found else ""
 
     def metadata(self, path: str) -> set[Avu]:
         """The metadata of a data object."""

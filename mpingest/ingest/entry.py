@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
 
 import numpy as np
 
-from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure, Logger
-from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
+from mpingest.ingest.compare import Finding, compare_content, compare_registration
 from mpingest.ingest.content import SourceError, Vanished
-from mpingest.ingest.deadline import Deadline, TookTooLong, Watch
+from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
-from mpingest.ingest.names import Name, Naming, UnusableName, text
-from mpingest.ingest.put import Upload, put_as
-from mpingest.ingest.register import Conflict, Registration, registered_as
+from mpingest.ingest.names import UnusableName, text
+from mpingest.ingest.put import Upload
+from mpingest.ingest.register import Conflict, Registration
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.routes import KnownCollections, routed_path
+from mpingest.ingest.routes import KnownCollections
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
-from mpingest.ingest.users import Users
+from mpingest.ingest.subject import Entry, Subjects, UnusableUser
 from mpingest.manifest.states import Outcome
 from mpingest.scan.entries import entry_row
-
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,41 +50,6 @@ class Known:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """How an entry compares with what the catalog has under its name.
-
-    adopted: it is all that its operation wants there; replica: number of ours
-    """
-
-    adopted: bool
-    situation: Situation = Situation.FOUND
-    replica: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """meta: empty where there is no script to see it; catalog: of the user whose entry it is."""
-
-    path: bytes
-    name: Name
-    row: np.void
-    meta: dict[str, Any]
-    catalog: Catalog
-
-    @property
-    def logical(self) -> str:
-        return self.name.path
-
-    @property
-    def session(self) -> Any:
-        return self.catalog.session
-
-
-class UnusableUser(Exception):
-    """No session can be had for the user that the handler names."""
-
-
 REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
@@ -99,29 +58,34 @@ REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, T
 class EntryIngestor:
     """Brings the entries of one job into the catalog, one at a time. Safe for several threads."""
 
-    job: JobFacts
-    handler: Handler
-    naming: Naming
-    users: Users
+    subjects: Subjects
     retry: RetryPolicy
-    logger: Logger
     default_resource: str | None
-    watch: Watch = field(default_factory=Watch)
     collections: KnownCollections = field(default_factory=KnownCollections)
+
+    @property
+    def handler(self) -> Handler:
+        """The script, if there is one."""
+        return self.subjects.handler
+
+    @property
+    def logger(self) -> Logger:
+        """The rank's."""
+        return self.subjects.logger
 
     @property
     def catalog(self) -> Catalog:
         """That of the user who runs the job."""
-        return self.users.own
+        return self.subjects.users.own
 
     # What there is to do about an entry.
 
     def ingest(self, relative: bytes, row: np.void, known: Known) -> Result:
         """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
-            return self._with_entry(relative, row, lambda entry: self._ingest(entry, known))
+            return self.subjects.work_on(relative, row, lambda entry: self._ingest(entry, known))
         except Vanished as error:
-            self.logger.info("skipped", path=os.fsdecode(self.path(relative)), reason=str(error))
+            self.logger.info("skipped", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
             return Result(Outcome.SKIPPED, reason=str(error))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
@@ -133,18 +97,18 @@ class EntryIngestor:
         if not self.handler.has("max_retries"):
             return None
         try:
-            meta = self._meta(relative, row)
+            meta = self.subjects.meta(relative, row)
             if tries > self.handler.max_retries(self.logger, meta):
                 return None
             return self.handler.delay(self.logger, meta, tries)
         except REFUSALS as error:
-            self.logger.error("not tried again", path=os.fsdecode(self.path(relative)), reason=str(error))
+            self.logger.error("not tried again", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
             return None
 
     def compare(self, relative: bytes, row: np.void, replicas: list[Replica]) -> Finding:
         """How the entry compares with what the catalog has under its name. Raises ZoneGone, Interrupted."""
         try:
-            return self._with_entry(relative, row, lambda entry: self._compare(entry, replicas))
+            return self.subjects.work_on(relative, row, lambda entry: self._compare(entry, replicas))
         except (RequestError, *REFUSALS):
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
@@ -154,7 +118,7 @@ class EntryIngestor:
         size: bytes, when it was last ingested
         """
         try:
-            return self._with_entry(relative, row, lambda entry: self._remove(entry, size))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove(entry, size))
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
@@ -163,12 +127,12 @@ class EntryIngestor:
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
-            return self._with_entry(relative, row, self._remove_collection)
+            return self.subjects.work_on(relative, row, self._remove_collection)
         except REFUSALS as error:
             return Result(Outcome.FAILED, reason=str(error))
         except RequestError as error:
             if error.status == COLLECTION_NOT_EMPTY:
-                path = os.fsdecode(self.path(relative))
+                path = os.fsdecode(self.subjects.path(relative))
                 self.logger.info("kept", path=path, reason="its collection holds what is not ours")
                 return Result(Outcome.GONE)
             if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
@@ -177,14 +141,14 @@ class EntryIngestor:
 
     def operation(self, relative: bytes, row: np.void) -> Operation:
         """What is to be done about an entry. Raises one of REFUSALS."""
-        return self._with_entry(relative, row, self._operation)
+        return self.subjects.work_on(relative, row, self._operation)
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
 
         Raises RequestError, ZoneGone, one of REFUSALS.
         """
-        return self._with_entry(relative, row, self._make_collection)
+        return self.subjects.work_on(relative, row, self._make_collection)
 
     def modify_collection(self, relative: bytes, row: np.void) -> None:
         """Tell the handler of a directory that has changed, and whose collection was there before.
@@ -192,11 +156,11 @@ class EntryIngestor:
         Raises one of REFUSALS.
         """
         if self.handler.wants_changed_directories:
-            self._with_entry(relative, row, self._modify_collection)
+            self.subjects.work_on(relative, row, self._modify_collection)
 
     def listing(self, relative: bytes) -> dict[str, list[Replica]]:
         """The replicas in the directory's collection by logical path. Raises RequestError, ZoneGone, UnusableName."""
-        collection = self.naming.of(relative).path
+        collection = self.subjects.naming.of(relative).path
         found: dict[str, list[Replica]] = {}
         for replica in self.retry.run(lambda: list(self.catalog.listing(collection))):
             found.setdefault(f"{collection}/{replica.name}", []).append(replica)
@@ -205,64 +169,16 @@ class EntryIngestor:
     def logical_path(self, relative: bytes) -> str:
         """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
         try:
-            return self.naming.of(relative).path
+            return self.subjects.naming.of(relative).path
         except UnusableName:
             return ""
 
-    def path(self, relative: bytes) -> bytes:
-        """The absolute path of an entry."""
-        return os.path.join(self.job.root, relative) if relative else self.job.root
-
-    # An entry with all that the handler says of it, within the time that it may take.
-
-    def _with_entry(self, relative: bytes, row: np.void, work: Callable[[_Entry], Answer]) -> Answer:
-        def within(deadline: Deadline | None) -> Answer:
-            with self._entry(relative, row, deadline) as entry:
-                return work(entry)
-
-        if not self.handler.has("timeout"):
-            return within(None)
-        seconds = self.handler.timeout(self.logger, self._meta(relative, row))
-        return self.watch.run(seconds, within) if seconds else within(None)
-
-    @contextmanager
-    def _entry(self, relative: bytes, row: np.void, deadline: Deadline | None) -> Iterator[_Entry]:
-        path, name = self.path(relative), self.naming.of(relative)
-        if self.handler.module is None:
-            yield _Entry(path, name, row, {}, self.catalog)
-            return
-        meta = entry_meta(self.job, path, name.path, row) | name.meta
-        if not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
-            name = replace(name, path=routed_path(self.job.target, collection, name.path.rpartition("/")[2]))
-            meta["target"] = name.path
-        with self._catalog(meta) as catalog:
-            yield _Entry(path, name, row, meta, catalog.until(deadline) if deadline else catalog)
-
-    @contextmanager
-    def _catalog(self, meta: dict[str, Any]) -> Iterator[Catalog]:
-        user = self.handler.as_user(meta)
-        if user is None:
-            yield self.catalog
-            return
-        try:
-            catalog = self.users.borrow(user)
-        except MpingestError as error:
-            raise UnusableUser(f"as_user() returned {user}, for whom no session can be had: {error}") from error
-        try:
-            yield catalog
-        finally:
-            self.users.give_back(user)
-
-    def _meta(self, relative: bytes, row: np.void) -> dict[str, Any]:
-        name = self.naming.of(relative)
-        return entry_meta(self.job, self.path(relative), name.path, row) | name.meta
-
     # The steps.
 
-    def _operation(self, entry: _Entry) -> Operation:
+    def _operation(self, entry: Entry) -> Operation:
         return self.handler.operation(entry.session, entry.meta)
 
-    def _ingest(self, entry: _Entry, known: Known) -> Result:
+    def _ingest(self, entry: Entry, known: Known) -> Result:
         operation = self._operation(entry)
         if reason := _nothing_to_send(entry, operation):
             self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
@@ -272,20 +188,20 @@ class EntryIngestor:
             return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
         return done
 
-    def _compare(self, entry: _Entry, replicas: list[Replica]) -> Finding:
+    def _compare(self, entry: Entry, replicas: list[Replica]) -> Finding:
         operation = self._operation(entry)
         if operation is Operation.NO_OP:
             return Finding(adopted=False)
         if operation.sends_content:
-            finding = _compare_content(entry, operation, replicas)
+            finding = compare_content(entry.row, entry.path, operation, replicas)
         else:
-            finding = _compare_registration(entry.row, self._physical_path(entry), replicas)
+            finding = compare_registration(entry.row, self._physical_path(entry), replicas)
         if finding.adopted:
             # A run that was cut off may have made the object, and no more.
             self._give(entry, self._attributes(entry), made=False)
         return finding
 
-    def _make_collection(self, entry: _Entry) -> bool:
+    def _make_collection(self, entry: Entry) -> bool:
         # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
         if self.handler.has("pre_coll_create"):
             if self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
@@ -298,11 +214,11 @@ class EntryIngestor:
             self.handler.hook("post_coll_create", self.logger, entry.session, entry.meta)
         return created
 
-    def _modify_collection(self, entry: _Entry) -> None:
+    def _modify_collection(self, entry: Entry) -> None:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
         self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
 
-    def _remove(self, entry: _Entry, size: int) -> Result:
+    def _remove(self, entry: Entry, size: int) -> Result:
         mode = self._delete_mode(entry)
         if mode is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
@@ -312,7 +228,7 @@ class EntryIngestor:
         self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
-    def _remove_collection(self, entry: _Entry) -> Result:
+    def _remove_collection(self, entry: Entry) -> Result:
         if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
         self.handler.delete_hook("pre_coll_delete", entry.session, entry.meta)
@@ -320,13 +236,13 @@ class EntryIngestor:
         self.handler.delete_hook("post_coll_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
-    def _delete_mode(self, entry: _Entry) -> DeleteMode:
+    def _delete_mode(self, entry: Entry) -> DeleteMode:
         mode, operation = self.handler.delete_mode(entry.meta), self._operation(entry)
         if mode not in COMPATIBLE[operation]:
             raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
         return mode
 
-    def _act(self, entry: _Entry, operation: Operation, known: Known) -> Result:
+    def _act(self, entry: Entry, operation: Operation, known: Known) -> Result:
         action = ACTIONS[operation][known.situation]
         if action.hook is Hook.NONE:
             return self._send(action.request, entry, operation, known)
@@ -338,7 +254,7 @@ class EntryIngestor:
         self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
         return done
 
-    def _send(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
+    def _send(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
         if request is Request.NOTHING:
             return Result(Outcome.DONE, known.replica)
         collection = entry.logical.rpartition("/")[0]
@@ -353,13 +269,16 @@ class EntryIngestor:
         self.retry.run(lambda: entry.catalog.make_collections(collection))
         return self._request(request, entry, operation, known)
 
-    def _request(self, request: Request, entry: _Entry, operation: Operation, known: Known) -> Result:
+    def _request(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
         catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry)
         resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
-            upload = Upload(catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included)
+            exclusive = self.handler.has("collection_for")
+            upload = Upload(
+                catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included, exclusive
+            )
             upload.perform(request)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
             return Result(Outcome.DONE, sent=upload.sent)
@@ -372,12 +291,12 @@ class EntryIngestor:
         self._give(entry, attributes, made=registration.made)
         return Result(Outcome.DONE, registration.number)
 
-    def _attributes(self, entry: _Entry) -> Attributes:
+    def _attributes(self, entry: Entry) -> Attributes:
         if self.handler.module is None:
             return Attributes(entry.name.avus)
         return Attributes((*entry.name.avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
 
-    def _give(self, entry: _Entry, attributes: Attributes, *, made: bool) -> None:
+    def _give(self, entry: Entry, attributes: Attributes, *, made: bool) -> None:
         if not attributes:
             return
         writer = AttributeWriter(entry.catalog, self.retry, entry.logical)
@@ -386,24 +305,11 @@ class EntryIngestor:
         else:
             writer.replace(attributes)
 
-    def _physical_path(self, entry: _Entry) -> str:
+    def _physical_path(self, entry: Entry) -> str:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
 
 
-def _compare_content(entry: _Entry, operation: Operation, replicas: list[Replica]) -> Finding:
-    if operation is Operation.PUT:
-        return Finding(adopted=any(replica.good for replica in replicas))
-    return Finding(adopted=any(put_as(replica, entry.row, entry.path) for replica in replicas))
-
-
-def _compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:
-    ours = next((replica for replica in replicas if replica.path == physical), None)
-    if ours is None:
-        return Finding(adopted=False, situation=Situation.ELSEWHERE)
-    return Finding(registered_as(ours, row, physical), Situation.FOUND, ours.number)
-
-
-def _nothing_to_send(entry: _Entry, operation: Operation) -> str:
+def _nothing_to_send(entry: Entry, operation: Operation) -> str:
     kind = stat.S_IFMT(int(entry.row["mode"]))
     if kind not in (stat.S_IFREG, stat.S_IFLNK):
         return "a special file: neither regular nor a link"

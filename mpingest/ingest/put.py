@@ -12,9 +12,9 @@ import numpy as np
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
 from mpingest.ingest.content import Source, SourceError, open_source
-from mpingest.ingest.register import NANOSECONDS
+from mpingest.ingest.register import NANOSECONDS, Conflict
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.statuses import RequestError, Verdict
+from mpingest.ingest.statuses import OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
 
 _SHA2_PREFIX = "sha2:"
 _READ_SIZE = 1024 * 1024
@@ -26,6 +26,7 @@ class Upload:
 
     keeps_existing: a good object that turns out to be there already is left alone
     included:       see ``Catalog.put``; it is only sent with what makes a new object
+    exclusive:      an object that turns out to be there already with other content is somebody else's
     known_size:     bytes that the object had when it was last written, as recorded
     sent:           bytes that went
     made, carried:  whether there is a new object; whether ``included`` went with it
@@ -39,12 +40,13 @@ class Upload:
     keeps_existing: bool
     known_size: int
     included: Mapping[str, str] | None = None
+    exclusive: bool = False
     sent: int = 0
     made: bool = False
     carried: bool = False
 
     def perform(self, request: Request) -> None:
-        """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, ZoneGone, Interrupted."""
+        """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, Conflict, ZoneGone, Interrupted."""
         if request is Request.APPEND:
             self.retry.run(self._append)
             return
@@ -58,8 +60,20 @@ class Upload:
 
     def _settle(self) -> None:
         """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""
-        if not self.keeps_existing or not any(replica.good for replica in self.catalog.replicas(self.logical)):
+        good = [replica for replica in self.catalog.replicas(self.logical) if replica.good]
+        if good and self.exclusive:
+            self._check_content(good)
+        elif not good or not self.keeps_existing:
             self._transfer(overwrite=True)
+
+    def _check_content(self, replicas: list[Replica]) -> None:
+        """Raises Conflict unless the object holds just what the file does."""
+        with open_source(self.path) as source:
+            if any(replica.size == source.size for replica in replicas):
+                stored = self.catalog.checksum(self.logical)
+                if stored == (_sha2 if stored.startswith(_SHA2_PREFIX) else _md5)(source):
+                    return
+        raise Conflict("an object of that name is there already, with other content")
 
     def _append(self) -> None:
         """Sends the tail, where file and object are what they were but for it; else the whole file."""
@@ -80,6 +94,8 @@ class Upload:
                 self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=included)
                 self.sent, self.carried = len(content), not overwrite
             else:
+                if self.exclusive and not overwrite and self.catalog.replicas(self.logical):
+                    raise RequestError(OVERWRITE_WITHOUT_FORCE)  # opening would not tell
                 self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
 
 
@@ -103,3 +119,10 @@ def _sha2(source: Source) -> str:
     while chunk := source.read(_READ_SIZE):
         digest.update(chunk)
     return _SHA2_PREFIX + base64.b64encode(digest.digest()).decode()
+
+
+def _md5(source: Source) -> str:
+    digest = hashlib.md5()
+    while chunk := source.read(_READ_SIZE):
+        digest.update(chunk)
+    return digest.hexdigest()

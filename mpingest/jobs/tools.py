@@ -19,6 +19,7 @@ from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.session import own_session, session_for
+from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
@@ -77,7 +78,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         naming = Naming(spec.root, spec.target, handler.character_map)
         users = Users(Catalog(session), session_for)
         stack.callback(users.close)
-        ingestor = EntryIngestor(job_facts(spec, options), handler, naming, users, retry, logger, resource)
+        subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
+        ingestor = EntryIngestor(subjects, retry, resource)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)

@@ -74,7 +74,9 @@ class _Visit:
         with ExitStack() as stack:
             try:
                 operation = ingestor.operation(self.subtree.relative, self.subtree.row)
-                scan = DirectoryScan(ingestor.path(self.subtree.relative), follow_links=operation.sends_content)
+                scan = DirectoryScan(
+                    ingestor.subjects.path(self.subtree.relative), follow_links=operation.sends_content
+                )
                 stack.enter_context(scan)
                 self._ensure_collection(operation)
             except FileNotFoundError as error:

@@ -151,19 +151,19 @@ def test_as_user(
     ranks: int,
 ) -> None:
     try:
-        session.users.get("alice")
+        session.users.get("carol")
     except UserDoesNotExist:
-        session.users.create("alice", "rodsuser")
+        session.users.create("carol", "rodsuser")
     session.collections.create(target)
-    session.acls.set(iRODSAccess("write", target, "alice", zone.zone))
+    session.acls.set(iRODSAccess("write", target, "carol", zone.zone))
     root = make_tree({"dir/a.reg": b"a", "b": b"b"})
     mpingest.start(root, target, *handler("as_user.py"), ranks=ranks)
     assert mpingest.failures() == []
     for name in ("dir/a.reg", "b"):
         stored = session.data_objects.get(f"{target}/{name}")
-        assert stored.owner_name == "alice"
-        assert stored.metadata.get_one("made_by").value == "alice"
-    assert session.collections.get(f"{target}/dir").owner_name == "alice"
+        assert stored.owner_name == "carol"
+        assert stored.metadata.get_one("made_by").value == "carol"
+    assert session.collections.get(f"{target}/dir").owner_name == "carol"
 
 
 def test_metadata_and_modes(

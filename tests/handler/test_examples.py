@@ -85,7 +85,8 @@ def test_metadata_from_sidecar(
 
 def test_route_by_instrument(mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str) -> None:
     root = make_tree({"x/mri3_a": b"1", "ct12_b": b"2", "README": b"3", "x/mri3_c": b"4"})
-    mpingest.start(root, target, "--event-handler", EXAMPLES / "route_by_instrument.py", ranks=3)
+    handler = ("--event-handler", EXAMPLES / "route_by_instrument.py")
+    mpingest.start(root, target, *handler, ranks=3)
     found = objects_below(session, target)
     assert set(found) == {
         "instruments/mri3/mri3_a",
@@ -94,6 +95,15 @@ def test_route_by_instrument(mpingest: CommandLine, make_tree: MakeTree, session
         "instruments/mri3/mri3_c",
     }
     assert session.data_objects.get(f"{target}/instruments/mri3/mri3_a").replicas[0].resource_name == "secondResc"
+
+    # A name that another file has there already is no licence to overwrite it; the same content is no conflict.
+    make_tree({"y/mri3_a": b"2", "y/README": b"3", "y/ct12_b": b"other size"})
+    mpingest.start(root, target, *handler, ranks=3)
+    reason = "an object of that name is there already, with other content"
+    failed = {(failure["path"], failure["reason"]) for failure in mpingest.failures()}
+    assert failed == {("y/mri3_a", reason), ("y/ct12_b", reason)}
+    with session.data_objects.open(f"{target}/instruments/mri3/mri3_a", "r") as stored:
+        assert stored.read() == b"1"
 
 
 def test_checksum_and_share(
@@ -104,20 +114,18 @@ def test_checksum_and_share(
     assert zone.catalog_changes() == {"COLL_CREATE_AN": 1, "DATA_OBJ_PUT_AN": 1}
     digest = hashlib.sha256(b"content").hexdigest()
     assert avus(session, f"{target}/a") == {("checksum", digest, "sha256")}
-    rights = {
-        (right.user_name, right.access_name) for right in session.acls.get(session.data_objects.get(f"{target}/a"))
-    }
-    assert ("public", "read_object") in {(right.user_name, right.access_name) for right in rights}
+    stored = session.data_objects.get(f"{target}/a")
+    assert ("public", "read_object") in {(right.user_name, right.access_name) for right in session.acls.get(stored)}
 
 
 @pytest.fixture
-def alice(session: iRODSSession) -> str:
+def carol(session: iRODSSession) -> str:
     """A plain user, who may write below the collections that the test makes."""
     try:
-        session.users.get("alice")
+        session.users.get("carol")
     except UserDoesNotExist:
-        session.users.create("alice", "rodsuser")
-    return "alice"
+        session.users.create("carol", "rodsuser")
+    return "carol"
 
 
 def test_as_file_owner(
@@ -125,7 +133,7 @@ def test_as_file_owner(
     make_tree: MakeTree,
     session: iRODSSession,
     zone: EmbeddedZone,
-    alice: str,
+    carol: str,
     tmp_path: Path,
     target: str,
 ) -> None:
@@ -134,13 +142,13 @@ def test_as_file_owner(
     root = make_tree({"mine": b"1", "dir/mine": b"22"})
     for path in (target, f"{target}/dir"):
         session.collections.create(path)
-        session.acls.set(iRODSAccess("write", path, alice, zone.zone))
+        session.acls.set(iRODSAccess("write", path, carol, zone.zone))
     script = tmp_path / "script.py"
     text = (EXAMPLES / "as_file_owner.py").read_text()
-    script.write_text(text.replace('{"root": "rods"}', repr({getpass.getuser(): alice})))
+    script.write_text(text.replace('{"root": "rods"}', repr({getpass.getuser(): carol})))
     mpingest.start(root, target, "--event-handler", script, ranks=2)
     assert mpingest.failures() == []
-    assert {session.data_objects.get(f"{target}/{name}").owner_name for name in ("mine", "dir/mine")} == {alice}
+    assert {session.data_objects.get(f"{target}/{name}").owner_name for name in ("mine", "dir/mine")} == {carol}
 
     # An update is for administrators, whoever owns the object.
     (root / "mine").write_bytes(b"now longer")

@@ -6,7 +6,7 @@ class event_handler(Core):
     @staticmethod
     def as_user(meta, **options):
         zone = meta["target"].split("/")[1]
-        return zone, "alice"
+        return zone, "carol"
 
     @staticmethod
     def post_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):
