@@ -5,6 +5,7 @@ Rank 0 looks whether all is right and opens the run; every rank works; rank 0 me
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -108,6 +109,7 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     finally:
         session.cleanup()
     notes = [lock.note] if lock.note else []
+    notes += _note_another_way(job, options)
     _check_checkpoint(job)
     runs = job.runs()
     if job.segments():
@@ -116,6 +118,20 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     opened = OpenRun(spec, job, job.new_run(), notes)
     call_job_hook("pre_job", opened, options)
     return opened
+
+
+def _note_another_way(job: JobDirectory, options: RunOptions) -> list[str]:
+    """What to know if the last run decided otherwise about entries than this one will."""
+    summaries = [run.file("summary.json") for run in job.runs() if os.path.exists(run.file("summary.json"))]
+    if not summaries:
+        return []
+    with open(summaries[-1], encoding="utf-8", errors="surrogateescape") as file:
+        before = json.load(file)["way"]
+    if before == options.way:
+        return []
+    return [
+        f"it was {before} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"
+    ]
 
 
 def _make_parents(session: Any, parent: str) -> None:
@@ -213,7 +229,7 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
-    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, refused)
+    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused)
     write_json(opened.run.file("summary.json"), summary.to_json())
     try:
         call_job_hook("post_job", opened, options, summary=summary.to_json())

@@ -69,3 +69,8 @@ class RunOptions:
     allow_empty: bool = False
     delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
     max_delete: int | None = None
+
+    @property
+    def way(self) -> str:
+        """What decides about each entry, in a word."""
+        return f"handler {os.path.abspath(self.handler)}" if self.handler else self.operation.name.lower()

@@ -36,6 +36,8 @@ class Summary:
     """Path of the file that names them."""
     notes: list[str]
     """What the user should know besides."""
+    way: str
+    """What decided about each entry."""
     refusal: str
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
 
@@ -62,6 +64,7 @@ class Summary:
                 tally.as_mapping(row) | dict(zip(share.dtype.names, share.tolist(), strict=True))
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
+            "way": self.way,
             "notes": self.notes,
             "refusal": self.refusal,
         }

@@ -475,3 +475,16 @@ def test_a_file_that_vanishes_is_no_failure(
     assert list(objects_below(session, target)) == ["stays"]
     again = mpingest.start(root, target, *options)["total"]
     assert (again["outcome_gone"], again["outcome_failed"], again["requests"]) == (0, 0, 0)
+
+
+def test_another_operation_is_noted_and_done_for_all_if_asked(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({"file": b"content"})
+    mpingest.start(root, target, "--operation", "no_op")
+    settle()
+    (note,) = mpingest.start(root, target, "--operation", "put")["notes"]
+    assert "it was no_op before, now it is put" in note
+    assert not session.data_objects.exists(f"{target}/file")
+    assert mpingest.start(root, target, "--operation", "put", "--ignore-cache")["notes"] == []
+    assert_put(session, root, target)
