@@ -126,7 +126,7 @@ def _note_another_way(job: JobDirectory, options: RunOptions) -> list[str]:
     if not summaries:
         return []
     with open(summaries[-1], encoding="utf-8", errors="surrogateescape") as file:
-        before = json.load(file)["way"]
+        before = json.load(file).get("way", options.way)
     if before == options.way:
         return []
     return [
