@@ -1,9 +1,14 @@
 """Change -> action: what is asked of the zone about each entry, and what becomes of it.
 
-``entry``       one entry from what is known of it to its outcome; ``subject``: with all that the handler says of it
-``actions``     the table of operations and situations
-``register``, ``put``, ``delete``, ``compare``   the steps
-``attributes``, ``routes``, ``names``            metadata and permissions, collections by the handler, names in the catalog
-``catalog``     the thin request layer; ``wire``: framing; ``statuses``: what error numbers mean
-``session``, ``users``, ``retry``, ``deadline``  logging in, on whose behalf, for how long
+``entry``                one entry, from what is known of it to its outcome
+``subject``              an entry with all that the handler says of it
+``actions``              the table of operations and situations
+``register``, ``put``    the steps of bringing something in; ``compare``: what is there already
+``delete``               the step of taking something out
+``attributes``           metadata and permissions
+``names``, ``routes``    names of the catalog, and collections that the handler chooses
+``catalog``, ``wire``    the thin request layer, and its framing
+``statuses``, ``retry``  what error numbers mean, and when a request is tried again
+``deadline``             the time that an entry may take
+``session``, ``users``   logging in, and on whose behalf
 """
