@@ -148,7 +148,8 @@ def _check_checkpoint(job: JobDirectory) -> None:
         with Checkpoint.open(Path(job.checkpoint)):
             pass
     except DamagedTable as error:
-        raise MpingestError(f"{error}; move it away, and the run compares with the collections instead") from error
+        advice = "move it away: the run compares with the collections then, and puts again what it can't tell the same"
+        raise MpingestError(f"{error}; {advice}") from error
 
 
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
