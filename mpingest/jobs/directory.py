@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mpingest.errors import MpingestError
+from mpingest.errors import ExitCode, MpingestError
 from mpingest.jobs.spec import JobSpec
 
 HEARTBEAT_SECONDS = 10.0
@@ -220,6 +220,22 @@ class Lock:
     def _now(self) -> float:
         with tempfile.NamedTemporaryFile(dir=os.path.dirname(self.path), prefix="clock.") as file:
             return os.fstat(file.fileno()).st_mtime
+
+
+class CannotRecord(MpingestError):
+    """The job directory takes no more."""
+
+    exit_code = ExitCode.STOPPED_EARLY
+
+
+@contextmanager
+def own_trouble() -> Iterator[None]:
+    """Whatever the system refuses within the block is CannotRecord."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotRecord(f"job directory: {reason}; make room, then run the same line again") from error
 
 
 def write_json(path: str, content: Any, *, durable: bool = True) -> None:

@@ -5,36 +5,19 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.errors import ExitCode, MpingestError
 from mpingest.ingest.entry import Result
 from mpingest.ingest.statuses import status_name
 from mpingest.jobs import tally
+from mpingest.jobs.directory import own_trouble
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.entries import EntryBatch
-
-
-class CannotRecord(MpingestError):
-    """The job directory takes no more."""
-
-    exit_code = ExitCode.STOPPED_EARLY
-
-
-@contextmanager
-def _own_trouble() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise CannotRecord(f"job directory: {reason}; make room, then run the same line again") from error
 
 
 @dataclass
@@ -114,12 +97,12 @@ class Recorder:
 
     def seal_if_due(self) -> None:
         """Make rows durable that have waited long enough. Raises CannotRecord."""
-        with self._lock, _own_trouble():
+        with self._lock, own_trouble():
             self.segments.maybe_seal()
 
     def close(self) -> None:
         """Make everything durable. Raises CannotRecord."""
-        with self._lock, _own_trouble():
+        with self._lock, own_trouble():
             self.segments.seal()
             self.failures.close()
 
@@ -127,6 +110,6 @@ class Recorder:
         line: dict[str, object] = {"path": os.fsdecode(path), "reason": result.reason}
         if result.code:
             line |= {"code": result.code, "error": status_name(result.code)}
-        with _own_trouble():
+        with own_trouble():
             self.failures.write(json.dumps(line) + "\n")
             self.failures.flush()

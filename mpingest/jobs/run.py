@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +27,7 @@ from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
-from mpingest.jobs.directory import JobDirectory, RunDirectory, write_json
+from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import (
@@ -228,16 +228,22 @@ def _farm(
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
     counts, shares = counted
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
-    _join_failures(opened.run)
+    with own_trouble():
+        _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
     summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused)
-    write_json(opened.run.file("summary.json"), summary.to_json())
+    _keep_summary(opened.run, summary)
     try:
         call_job_hook("post_job", opened, options, summary=summary.to_json())
     except MpingestError as error:
         summary.notes.append(str(error))
-        write_json(opened.run.file("summary.json"), summary.to_json())
+        _keep_summary(opened.run, summary)
     return summary
+
+
+def _keep_summary(run: RunDirectory, summary: Summary) -> None:
+    with own_trouble():
+        write_json(run.file("summary.json"), summary.to_json())
 
 
 def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
@@ -247,9 +253,10 @@ def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
         return []
     checkpoint = Path(job.checkpoint)
     attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
-    result = merge(checkpoint if checkpoint.exists() else None, segments, checkpoint, attributes)
-    for path in result.merged:
-        path.unlink()
+    with own_trouble():
+        result = merge(checkpoint if checkpoint.exists() else None, segments, checkpoint, attributes)
+        for path in result.merged:
+            path.unlink()
     return [f"{damage}: set aside; what it held is looked at again" for damage in result.damaged]
 
 
@@ -263,7 +270,9 @@ def _join_failures(run: RunDirectory) -> None:
 
 def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
     def note(counts: tally.Counts) -> None:
-        if counts.shape[1]:
+        if not counts.shape[1]:
+            return  # no worker has said anything yet
+        with suppress(OSError):  # a run doesn't end for want of its progress
             write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
