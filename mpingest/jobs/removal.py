@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,12 @@ def _gone_files(rows: DirectoryRows) -> npt.NDArray[np.bool_]:
     return gone
 
 
+def _gone_directories(rows: DirectoryRows) -> Iterator[tuple[bytes, np.void]]:
+    gone = (rows.outcome == Outcome.GONE) & rows.entries.is_directory()
+    for index in np.flatnonzero(gone).tolist():
+        yield os.path.join(rows.path, rows.entries.name(index)), rows.entries.rows[index]
+
+
 @dataclass(frozen=True, slots=True)
 class Remover:
     """Visits directories whose gone files are to be deleted; the counterpart of ``visit.Visitor``."""
@@ -68,12 +75,7 @@ class Remover:
 
 def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Recorder) -> None:
     """Remove the collections of gone directories, the deepest first, where nothing is left in them."""
-    gone = [
-        (rows.path + b"/" + name if rows.path else name, rows.entries.rows[index])
-        for rows in checkpoint
-        for index, name in enumerate(rows.entries.names())
-        if rows.outcome[index] == Outcome.GONE and rows.entries.is_directory()[index]
-    ]
+    gone = [found for rows in checkpoint for found in _gone_directories(rows)]
     for path, row in sorted(gone, key=lambda item: item[0].count(b"/"), reverse=True):
         result = ingestor.remove_collection(path, row)
         if result.outcome is Outcome.REMOVED:
