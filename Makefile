@@ -30,7 +30,9 @@ format: $(READY)
 
 $(READY): pyproject.toml setup.py
 	@test -n "$(PYTHON)" || { echo "mpingest needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) || { echo "install Debian's python3-venv, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) \
+		|| { test "$$(id -u)" = 0 && apt-get install --yes --quiet python3-venv && $(PYTHON) -m venv --clear $(VENV); } \
+		|| { echo "install Debian's python3-venv, or make PYTHON=/path/to/python" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[mpich,test]'
 	@touch $@
 
