@@ -153,6 +153,11 @@ class Catalog:
         administrator = self.administrator.until(deadline) if self.administrator else None
         return Catalog(self.session, self.counts, administrator, deadline)
 
+    def log_in(self) -> None:
+        """Have at least one connection that is logged in."""
+        with self._lease():
+            pass
+
     def collection_exists(self, path: str) -> bool:
         """Whether there is such a collection."""
         message = _query_message((_COLLECTION_NAME,), {_COLLECTION_NAME: path})

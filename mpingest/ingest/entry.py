@@ -54,6 +54,13 @@ REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, T
 """Why an entry fails before, or whatever, the zone says."""
 
 
+def failed(error: Exception) -> Result:
+    """What becomes of an entry that ended with one of REFUSALS, a RequestError or an OSError."""
+    code = error.status if isinstance(error, RequestError) else 0
+    reason = error.strerror if isinstance(error, OSError) else ""
+    return Result(Outcome.FAILED, code, reason or str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class EntryIngestor:
     """Brings the entries of one job into the catalog, one at a time. Safe for several threads."""
@@ -87,10 +94,8 @@ class EntryIngestor:
         except Vanished as error:
             self.logger.info("skipped", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
             return Result(Outcome.SKIPPED, reason=str(error))
-        except REFUSALS as error:
-            return Result(Outcome.FAILED, reason=str(error))
-        except RequestError as error:
-            return Result(Outcome.FAILED, error.status, str(error))
+        except (RequestError, *REFUSALS) as error:
+            return failed(error)
 
     def next_try(self, relative: bytes, row: np.void, tries: int) -> float | None:
         """Seconds until an entry that failed ``tries`` times is to be tried again; None: it has failed for good."""
@@ -119,24 +124,22 @@ class EntryIngestor:
         """
         try:
             return self.subjects.work_on(relative, row, lambda entry: self._remove(entry, size))
-        except REFUSALS as error:
-            return Result(Outcome.FAILED, reason=str(error))
-        except RequestError as error:
-            return Result(Outcome.FAILED, error.status, str(error))
+        except (RequestError, *REFUSALS) as error:
+            return failed(error)
 
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
             return self.subjects.work_on(relative, row, self._remove_collection)
         except REFUSALS as error:
-            return Result(Outcome.FAILED, reason=str(error))
+            return failed(error)
         except RequestError as error:
             if error.status == COLLECTION_NOT_EMPTY:
                 path = os.fsdecode(self.subjects.path(relative))
                 self.logger.info("kept", path=path, reason="its collection holds what is not ours")
                 return Result(Outcome.GONE)
             if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
-                return Result(Outcome.FAILED, error.status, str(error))
+                return failed(error)
             return Result(Outcome.REMOVED)
 
     def operation(self, relative: bytes, row: np.void) -> Operation:

@@ -6,11 +6,11 @@ import json
 import os
 from typing import Any
 
-from irods.exception import NetworkException, iRODSException
 from irods.session import NonAnonymousLoginWithoutPassword, iRODSSession
 
 from mpingest.errors import MpingestError
-from mpingest.ingest.statuses import status_name
+from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.statuses import NETWORK_FAILURE, RequestError, status_name
 
 REPLY_SECONDS = 600
 """How long a server may take for one reply (think of a checksum at close) before the connection counts as broken."""
@@ -48,13 +48,11 @@ def checked_session() -> Any:
     session = _configure(path)
     where = f"zone {session.zone} at {session.host}:{session.port}"
     try:
-        session.pool.get_connection().release()
-    except (NetworkException, OSError) as error:
-        raise MpingestError(f"{where} does not answer: is the server up, is {path} right?") from error
-    except iRODSException as error:
-        raise _refused(where, session.username, error.code) from error
-    except KeyError as error:  # the client knows no exception class for some of the server's codes
-        raise _refused(where, session.username, int(error.args[0])) from error
+        Catalog(session).log_in()
+    except RequestError as error:
+        if error.status == NETWORK_FAILURE:
+            raise MpingestError(f"{where} does not answer: is the server up, is {path} right?") from error
+        raise _refused(where, session.username, error.status) from error
     return session
 
 

@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.jobs.spec import JobSpec
+from mpingest.manifest.segment import sealed_segments
 
 HEARTBEAT_SECONDS = 10.0
 """How often a run touches its lock."""
@@ -91,15 +93,9 @@ class JobDirectory:
         numbers = sorted(int(name) for name in os.listdir(base) if name.isdecimal())
         return [RunDirectory(os.path.join(base, f"{number:04d}"), number) for number in numbers]
 
-    def segments(self) -> list[str]:
+    def segments(self) -> list[Path]:
         """Sealed segments that no merge has taken in yet, of all runs."""
-        return [
-            os.path.join(run.manifest, name)
-            for run in self.runs()
-            if os.path.isdir(run.manifest)
-            for name in sorted(os.listdir(run.manifest))
-            if name.endswith(".h5")
-        ]
+        return [segment for run in self.runs() for segment in sealed_segments(Path(run.manifest))]
 
     def new_run(self) -> RunDirectory:
         """The next run's directory, made."""

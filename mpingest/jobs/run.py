@@ -22,6 +22,7 @@ import numpy.typing as npt
 from mpingest.errors import MpingestError
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
+from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Answer = TypeVar("Answer")
-COORDINATOR = 0
 
 Counted = tuple[tally.Counts, npt.NDArray[np.void]]
 """Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,)."""
@@ -248,7 +248,7 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
 
 def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
     """Take all segments into the checkpoint; notes about damaged ones, which are set aside."""
-    segments = [Path(path) for path in job.segments()]
+    segments = job.segments()
     if not segments:
         return []
     checkpoint = Path(job.checkpoint)

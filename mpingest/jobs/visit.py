@@ -15,7 +15,7 @@ from mpingest.farm.units import Unit
 from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.catalog import Replica
-from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result
+from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result, failed
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
@@ -25,9 +25,8 @@ from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import Comparison, DirectoryDiff, settled
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
-from mpingest.scan.entries import EntryBatch
+from mpingest.scan.entries import TYPE_BITS, EntryBatch
 
-_TYPE = np.uint32(0o170000)
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT
 _SITUATIONS[Change.MODIFIED] = Situation.CHANGED
@@ -41,7 +40,7 @@ def _situations(files: EntryBatch, comparison: Comparison) -> npt.NDArray[np.uin
     outcome = comparison.results["outcome"]
     situations[changed & (outcome == Outcome.UNSETTLED)] = Situation.UNSETTLED
     # What was left alone has no object, nor has what was something else, such as a directory or a pipe.
-    was_other = (comparison.rows["mode"] ^ files.rows["mode"]) & _TYPE != 0
+    was_other = (comparison.rows["mode"] ^ files.rows["mode"]) & TYPE_BITS != 0
     situations[changed & ((outcome == Outcome.SKIPPED) | was_other)] = Situation.ABSENT
     return situations
 
@@ -215,13 +214,12 @@ class _Visit:
                 recorder.vanished(rows.path, rows.entries, rows.outcome)
 
     def _fail(self, error: Exception) -> None:
-        code = error.status if isinstance(error, RequestError) else 0
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        result = failed(error)
         recorder, relative = self.visitor.recorder, self.subtree.relative
-        recorder.directory_failure(relative, Result(Outcome.FAILED, code, reason or str(error)))
+        recorder.directory_failure(relative, result)
         recorder.directory(relative, DirectoryState.PARTIAL if self._has_collection else DirectoryState.FAILED)
         if relative:
-            recorder.directory_entry(relative, self.subtree.row, self.subtree.change, Outcome.FAILED, code)
+            recorder.directory_entry(relative, self.subtree.row, self.subtree.change, result.outcome, result.code)
 
     def _below(self, name: bytes) -> bytes:
         return os.path.join(self.subtree.relative, name)

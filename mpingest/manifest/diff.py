@@ -14,9 +14,8 @@ import numpy.typing as npt
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
 from mpingest.manifest.states import Change, Outcome
-from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch
 
-_TYPE = np.uint32(0o170000)
 _SECOND = 1_000_000_000
 TICK_NS = 50_000_000
 """Two changes within 50 ms may carry the same timestamp."""
@@ -46,7 +45,7 @@ def compare(
         return np.zeros(len(found), np.uint8)
 
     differs = {name: known[name] != found[name] for name in ENTRY_DTYPE.names or ()}
-    type_differs = (known["mode"] ^ found["mode"]) & _TYPE != 0
+    type_differs = (known["mode"] ^ found["mode"]) & TYPE_BITS != 0
     is_file = ~_is_directory(found)
     signature = differs["size"] | differs["mtime_ns"] | differs["inode"] | (outcome == Outcome.UNSETTLED)
     content = type_differs | is_file & signature
@@ -77,7 +76,7 @@ def settled(rows: npt.NDArray[np.void], now_ns: int) -> npt.NDArray[np.bool_]:
 
 
 def _is_directory(rows: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    directory: npt.NDArray[np.bool_] = rows["mode"] & _TYPE == stat.S_IFDIR
+    directory: npt.NDArray[np.bool_] = rows["mode"] & TYPE_BITS == stat.S_IFDIR
     return directory
 
 

@@ -30,6 +30,9 @@ ENTRY_DTYPE = np.dtype(
 )
 """One ``lstat`` (POSIX.1-2017, sys/stat.h), little-endian."""
 
+TYPE_BITS = np.uint32(0o170000)
+"""S_IFMT: the part of a mode that tells the type."""
+
 _COUNTS = struct.Struct("<II")
 
 
@@ -56,8 +59,15 @@ def _bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
 
 def entry_row(status: os.stat_result) -> np.void:
     """One stat result as ``ENTRY_DTYPE``."""
-    row: np.void = EntryBatch.build([b""], [stat_row(status)]).rows[0]
+    row: np.void = _columns([stat_row(status)])[0]
     return row
+
+
+def _columns(rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    try:
+        return np.array(rows, ENTRY_DTYPE)
+    except OverflowError:
+        return np.array([_within_bounds(row) for row in rows], ENTRY_DTYPE)
 
 
 def _within_bounds(row: tuple[int, ...]) -> tuple[int, ...]:
@@ -83,11 +93,7 @@ class EntryBatch:
     def build(cls, names: Sequence[bytes], rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> EntryBatch:
         """A batch from names and stat rows (see ``stat_row``), in the order given."""
         offsets = _bounds(np.fromiter(map(len, names), np.uint32, len(names)))
-        try:
-            columns = np.array(rows, ENTRY_DTYPE)
-        except OverflowError:
-            columns = np.array([_within_bounds(row) for row in rows], ENTRY_DTYPE)
-        return cls(b"".join(names), offsets, columns.reshape(len(names)))
+        return cls(b"".join(names), offsets, _columns(rows).reshape(len(names)))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -128,7 +134,7 @@ class EntryBatch:
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""
-        return (self.rows["mode"] & 0o170000) == stat.S_IFDIR  # type: ignore[no-any-return]
+        return (self.rows["mode"] & TYPE_BITS) == stat.S_IFDIR  # type: ignore[no-any-return]
 
     def pack(self) -> bytes:
         """The batch as one byte string."""

@@ -11,6 +11,7 @@ from mpingest.zone import vault
 from mpingest.zone.api.finalize import abandon, finalize
 from mpingest.zone.api.lookup import (
     replicas_at,
+    replicas_matching,
     require_collection,
     require_level,
     require_replicas,
@@ -152,13 +153,7 @@ def checksum(session: Session, request: Request) -> Reply:
 def _replica_to_sum(session: Session, replicas: list[Replica], keywords: Keywords) -> Replica:
     number = keyword_integer(keywords, "replNum")
     root = known_resource(session.zone.db, keywords["rescName"]).name if "rescName" in keywords else None
-    chosen = [
-        replica
-        for replica in replicas
-        if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
-    ]
-    if not chosen:
-        raise ZoneError(Status.SYS_REPLICA_DOES_NOT_EXIST)
+    chosen = replicas_matching(replicas, number, root)
     return min(chosen, key=lambda replica: replica.status != ReplicaStatus.GOOD)
 
 

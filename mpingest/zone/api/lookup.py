@@ -34,6 +34,18 @@ def writable_collection(db: Database, user: User, name: str) -> Collection:
     return collection
 
 
+def replicas_matching(replicas: list[Replica], number: int | None, root: str | None) -> list[Replica]:
+    """Those with a number and below a root resource, None for any. Raises ZoneError where there is none."""
+    chosen = [
+        replica
+        for replica in replicas
+        if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
+    ]
+    if not chosen:
+        raise ZoneError(Status.SYS_REPLICA_DOES_NOT_EXIST)
+    return chosen
+
+
 def replicas_at(db: Database, path: str) -> list[Replica]:
     """All replicas of the object at a path; none where there is no such object."""
     return find_replicas(db, *split_path(path))

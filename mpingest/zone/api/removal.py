@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpingest.zone.api.lookup import require_replicas
+from mpingest.zone.api.lookup import replicas_matching, require_replicas
 from mpingest.zone.api.namespace import trash_object
 from mpingest.zone.catalog.collections import touch_collection
 from mpingest.zone.catalog.levels import Level
@@ -89,11 +89,5 @@ def _candidates(session: Session, replicas: list[Replica], wanted: ObjectInput) 
     number = keyword_integer(wanted.keywords, "replNum")
     name = wanted.keywords.get("rescName")
     root = known_resource(session.zone.db, name).name if name else None
-    chosen = [
-        replica
-        for replica in replicas
-        if number in {None, replica.number} and root in {None, replica.hierarchy.split(";")[0]}
-    ]
-    if not chosen:
-        raise ZoneError(Status.SYS_REPLICA_DOES_NOT_EXIST)
+    chosen = replicas_matching(replicas, number, root)
     return sorted(chosen, key=lambda replica: replica.status)
