@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any
 from irods.session import iRODSSession
 
 from mpingest.errors import MpingestError
+from mpingest.farm.world import find_mpiexec
 from mpingest.jobs.summary import human_bytes
 from mpingest.zone.embedded import EmbeddedZone
 
@@ -165,9 +165,7 @@ def _latest_summary(runs: str) -> dict[str, Any]:
 
 
 def _mpiexec() -> str:
-    """The mpiexec of this environment, else the one on PATH."""
-    beside = os.path.join(os.path.dirname(sys.executable), "mpiexec")
-    found = beside if os.access(beside, os.X_OK) else shutil.which("mpiexec")
+    found = find_mpiexec()
     if found is None:
         raise MpingestError("no mpiexec: load the site's MPI module or pip install 'mpingest[mpich]'")
     return found

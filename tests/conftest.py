@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from irods.session import iRODSSession
 
+from mpingest.farm.world import find_mpiexec
 from mpingest.zone.embedded import EmbeddedZone
 
 Completed = subprocess.CompletedProcess
@@ -54,8 +54,7 @@ def target(zone: EmbeddedZone, request: pytest.FixtureRequest, tmp_path: Path) -
 
 def mpiexec() -> str:
     """The mpiexec of this environment."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    found = find_mpiexec()
     if found is None:
         pytest.skip("no mpiexec: pip install 'mpingest[mpich]'")
     return found

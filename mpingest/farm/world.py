@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import textwrap
@@ -67,6 +68,11 @@ def check_world(size: int, environ: Mapping[str, str]) -> None:
             raise MpingestError(
                 f"the launcher started {started} processes ({variable}), but each is an MPI world of its own: {remedy}"
             )
+
+
+def find_mpiexec() -> str | None:
+    """The mpiexec of this Python's environment, else the one on PATH; None where there is neither."""
+    return shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or shutil.which("mpiexec")
 
 
 def is_first_rank(environ: Mapping[str, str] = os.environ) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mpingest.farm.world import find_mpiexec
+
 REPOSITORY = Path(__file__).parents[2]
-SEARCH_PATH = str(Path(sys.executable).parent)
-MPIEXEC = shutil.which("mpiexec", path=SEARCH_PATH) or shutil.which("mpiexec")
+MPIEXEC = find_mpiexec()
 
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'mpingest[mpich]'")
 
