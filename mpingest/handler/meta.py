@@ -30,6 +30,7 @@ class JobFacts:
     initial_ingest: bool
     ignore_cache: bool
     event_handler: str | None = None
+    append_json: Any = None
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -38,22 +39,28 @@ class JobFacts:
         root, src_path, path: the root directory, as text (surrogateescape).
         target, root_target_collection: the target.
         job_name, initial_ingest, ignore_cache, event_handler: of the run.
+        append_json: what was given with --append-json, if anything was.
         config: {"log": {…}, "profile": {…}}, whose values are all None: mpingest logs by itself.
         """
         root = os.fsdecode(self.root)
-        return _WITHOUT_MEANING | {
-            "root": root,
-            "src_path": root,
-            "path": root,
-            "target": self.target,
-            "root_target_collection": self.target,
-            "job_name": self.job_name,
-            "initial_ingest": self.initial_ingest,
-            "ignore_cache": self.ignore_cache,
-            "event_handler": self.event_handler,
-            "config": {"log": dict(_LOGGING), "profile": dict(_LOGGING)},
-            "task": "job",
-        }
+        extra = {} if self.append_json is None else {"append_json": self.append_json}
+        return (
+            _WITHOUT_MEANING
+            | extra
+            | {
+                "root": root,
+                "src_path": root,
+                "path": root,
+                "target": self.target,
+                "root_target_collection": self.target,
+                "job_name": self.job_name,
+                "initial_ingest": self.initial_ingest,
+                "ignore_cache": self.ignore_cache,
+                "event_handler": self.event_handler,
+                "config": {"log": dict(_LOGGING), "profile": dict(_LOGGING)},
+                "task": "job",
+            }
+        )
 
 
 def entry_meta(job: JobFacts, path: bytes, logical_path: str, row: np.void) -> dict[str, Any]:

@@ -25,13 +25,17 @@ COMPATIBLE = {
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered."""
+    """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered.
+
+    unknown: it never was ours, and is to go all the same
+    """
 
     catalog: Catalog
     mode: DeleteMode
     logical: str
     physical: str
     size: int
+    unknown: bool = False
 
     def perform(self) -> None:
         """Delete the object; that it is gone already is fine. Raises RequestError, Conflict."""
@@ -56,6 +60,9 @@ class Deletion:
             self.catalog.unlink(self.logical, force=force)
 
     def _unregister(self, replicas: list[Replica]) -> None:
+        if self.unknown:
+            self.catalog.unregister(self.logical)
+            return
         ours = next((replica for replica in replicas if replica.path == self.physical), None)
         if ours is None:
             raise Conflict(f"the object is over the file {replicas[0].path!r} now: it is kept")

@@ -136,6 +136,10 @@ class EntryBatch:
         """Which entries are directories, shape (n,)."""
         return (self.rows["mode"] & TYPE_BITS) == stat.S_IFDIR  # type: ignore[no-any-return]
 
+    def is_link(self) -> npt.NDArray[np.bool_]:
+        """Which entries are symbolic links, shape (n,)."""
+        return (self.rows["mode"] & TYPE_BITS) == stat.S_IFLNK  # type: ignore[no-any-return]
+
     def pack(self) -> bytes:
         """The batch as one byte string."""
         counts = _COUNTS.pack(len(self), len(self.blob))
