@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mpingest.cli.excludes import exclude_options, excludes_of
 from mpingest.cli.framework import framework_options, spelled_either_way
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
@@ -72,6 +73,7 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Have a SHA-256 of each file in the catalog: computed while it is read and verified by the server, or, of "
     "registered files, computed by the server.",
 )
+@exclude_options
 @click.option(
     "--special",
     type=click.Choice(["skip", "register"]),
@@ -223,6 +225,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         handler=chosen["event_handler"],
         append_json=chosen["append_json"],
         checksum=chosen["checksum"],
+        excludes=excludes_of(chosen),
         register_special=chosen["special"] == "register",
         follow=FollowLinks(chosen["follow_symlinks"]),
         sessions=chosen["sessions_per_rank"],

@@ -13,6 +13,7 @@ from mpingest.errors import MpingestError
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.jobs.log import LogOptions
+from mpingest.scan.excludes import Excludes
 from mpingest.scan.links import FollowLinks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -55,6 +56,7 @@ class RunOptions:
     operation, resource, user: for entries whose handler doesn't say.  handler: path of the script.
     append_json: what the handler finds in ``meta["append_json"]``.
     checksum: the catalog is to have a checksum of each object.
+    excludes: what is not looked at.
     register_special: register sockets, pipes and devices, too.  follow: which links are followed.
     sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
@@ -73,6 +75,7 @@ class RunOptions:
     handler: str | None = None
     append_json: Any = None
     checksum: bool = False
+    excludes: Excludes = field(default_factory=Excludes)
     register_special: bool = False
     follow: FollowLinks = FollowLinks.NO
     sessions: int = 2

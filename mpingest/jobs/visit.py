@@ -27,8 +27,9 @@ from mpingest.jobs.unknown import UnknownContent
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import Comparison, DirectoryDiff, settled
 from mpingest.manifest.states import Change, DirectoryState, Outcome
-from mpingest.scan.directory import DirectoryScan
+from mpingest.scan.directory import DirectoryScan, Portion
 from mpingest.scan.entries import TYPE_BITS, EntryBatch, entry_row
+from mpingest.scan.excludes import FILE_TYPES
 from mpingest.scan.links import FollowLinks, LinkRule
 
 _SITUATIONS = np.zeros(len(Change), np.uint8)
@@ -81,7 +82,12 @@ class _Visit:
         with ExitStack() as stack:
             try:
                 operation = ingestor.operation(self.subtree.relative, self.subtree.row)
-                scan = DirectoryScan(self._path(), follow_links=operation.sends_content)
+                scan = DirectoryScan(
+                    ingestor.subjects.path(self.subtree.relative),
+                    follow_links=operation.sends_content,
+                    excludes=self.visitor.options.excludes,
+                    real_path=self._real_path(),
+                )
                 stack.enter_context(scan)
                 if self._ensure_collection(operation) and self.visitor.options.delete_unknown:
                     self.unknown = UnknownContent.of(ingestor, self.subtree.relative, dict(self.found))
@@ -94,19 +100,20 @@ class _Visit:
                 return
             diff = DirectoryDiff(self.rows)
             began = time.time_ns()
-            for batch in scan.slices(self.visitor.options.slice_size):
-                yield self._sort_out(self._followed(batch, operation), diff, began)
+            for portion in scan.portions(self.visitor.options.slice_size):
+                self._note_left_out(portion, diff)
+                yield self._sort_out(self._followed(portion.entries, operation), diff, began)
                 began = time.time_ns()
             try:
                 self._conclude(scan, diff)
             except (RequestError, *REFUSALS) as error:
                 self._fail(error)
 
-    def _path(self) -> bytes:
-        """Where to read the directory. Raises SourceError where it is a link that may no longer be followed."""
-        path = self.visitor.ingestor.subjects.path(self.subtree.relative)
+    def _real_path(self) -> bytes:
+        """What a link leads to, empty if it is none. Raises SourceError where it may no longer be followed."""
         if not self.subtree.followed:
-            return path
+            return b""
+        path = self.visitor.ingestor.subjects.path(self.subtree.relative)
         if isinstance(reason := self.visitor.links.target(path), str):
             raise SourceError(reason)
         return os.path.realpath(path)
@@ -144,11 +151,27 @@ class _Visit:
         for index in np.flatnonzero(batch.is_link()).tolist():
             path = self.visitor.ingestor.subjects.path(self._below(batch.name(index)))
             target = self.visitor.links.target(path)
+            if isinstance(target, os.stat_result) and self._is_excluded(path, target):
+                target = "a link to a directory whose name is excluded"
             if isinstance(target, str):
                 self.visitor.ingestor.logger.info("not followed", path=os.fsdecode(path), reason=target)
             elif stat.S_ISDIR(target.st_mode) or not operation.sends_content:
                 rows[index] = entry_row(target)
         return EntryBatch(batch.blob, batch.offsets, rows)
+
+    def _is_excluded(self, path: bytes, target: os.stat_result) -> bool:
+        """Whether a link would be left out if it were the directory that it leads to."""
+        if not stat.S_ISDIR(target.st_mode):
+            return False
+        types = np.array([FILE_TYPES["directory"]], np.uint8)
+        return bool(self.visitor.options.excludes.among(os.path.dirname(path), [os.path.basename(path)], types)[0])
+
+    def _note_left_out(self, portion: Portion, diff: DirectoryDiff) -> None:
+        diff.note_present(portion.left_out)
+        if self.unknown:
+            self.unknown.strike(portion.left_out)
+        if portion.excluded:
+            self.visitor.recorder.add(tally.EXCLUDED, portion.excluded.total())
 
     def _sort_out(self, batch: EntryBatch, diff: DirectoryDiff, began: int) -> list[Unit]:
         if self.unknown:
