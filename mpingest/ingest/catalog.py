@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -138,21 +138,23 @@ class Catalog:
     counts: of all catalogs that belong together
     administrator: the catalog of the rodsadmin who acts for the session's user; None where the user acts alone
     deadline: until when requests are sent, and replies awaited
+    gate: lets as many threads in as may have a connection at a time; None for any number
     """
 
     session: Any
     counts: RequestCounts = field(default_factory=RequestCounts)
     administrator: Catalog | None = None
     deadline: Deadline | None = None
+    gate: threading.Semaphore | None = None
 
     def for_client(self, session: Any) -> Catalog:
         """The catalog of a session that this one's user, a rodsadmin, has for someone else."""
-        return Catalog(session, self.counts, administrator=self)
+        return Catalog(session, self.counts, administrator=self, gate=self.gate)
 
     def until(self, deadline: Deadline) -> Catalog:
         """The same with a deadline."""
         administrator = self.administrator.until(deadline) if self.administrator else None
-        return Catalog(self.session, self.counts, administrator, deadline)
+        return Catalog(self.session, self.counts, administrator, deadline, self.gate)
 
     def log_in(self) -> None:
         """Have at least one connection that is logged in."""
@@ -369,10 +371,12 @@ class Catalog:
         with self._lease() as lease:
             return self._send(lease, api, message, stream, accept)
 
-    def _lease(self) -> _Lease:
+    @contextmanager
+    def _lease(self) -> Iterator[_Lease]:
         if self.deadline:
             self.deadline.left()
-        return _Lease(self.session)
+        with self.gate or nullcontext(), _Lease(self.session) as lease:
+            yield lease
 
     def _send(self, lease: _Lease, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
         self.counts.add(api)

@@ -87,7 +87,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         retry = RetryPolicy(options.zone_timeout, ending)
         handler = handler_of(options)
         naming = Naming(spec.root, spec.target, handler.character_map)
-        users = Users(Catalog(session), session_for)
+        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
+        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
         stack.callback(users.close)
         subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
         profile = Profile(subjects)
