@@ -107,6 +107,14 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Run again so long after each start, until stopped.",
 )
 @click.option(
+    "--stat-threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Stats in flight at most, per rank; more than one only where they are slow.",
+)
+@click.option(
     "--sessions-per-rank",
     type=click.IntRange(1, 64),
     default=2,
@@ -228,6 +236,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         excludes=excludes_of(chosen),
         register_special=chosen["special"] == "register",
         follow=FollowLinks(chosen["follow_symlinks"]),
+        stat_threads=chosen["stat_threads"],
         sessions=chosen["sessions_per_rank"],
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],

@@ -31,6 +31,7 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.table import JobAttributes
 from mpingest.scan.entries import entry_row
+from mpingest.scan.pool import StatPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Tools:
     ending: threading.Event
     idle_seconds: float
     profile: Profile
+    pool: StatPool
 
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
@@ -102,7 +104,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
-        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile)
+        pool = stack.enter_context(StatPool(options.stat_threads))
+        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool)
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 
