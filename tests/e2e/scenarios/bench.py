@@ -143,9 +143,10 @@ class State:
         return names
 
 
-def look(session: iRODSSession, root: Path, target: str, mpingest: CommandLine) -> State:
-    """How things stand after a run."""
+def look(session: iRODSSession, root: Path, target: str, mpingest: CommandLine, *, read: bool = True) -> State:
+    """How things stand after a run. read: whether all objects are read."""
     replicas = replicas_below(session, target)
+    to_read = replicas if read else {}
     return State(
         files={
             str(path.relative_to(root)): File(str(path), path.read_bytes(), int(path.stat().st_mtime))
@@ -153,7 +154,7 @@ def look(session: iRODSSession, root: Path, target: str, mpingest: CommandLine) 
             if path.is_file()
         },
         replicas=replicas,
-        contents={name: content(session, f"{target}/{name}", found) for name, found in replicas.items()},
+        contents={name: content(session, f"{target}/{name}", found) for name, found in to_read.items()},
         failures={failure["path"]: failure for failure in mpingest.failures()},
         summary=mpingest.summary(),
     )
