@@ -12,13 +12,19 @@ from mpingest.handler.charmap import CharacterMap
 from mpingest.handler.declared import Avu, Permission, avus_of, permissions_of, sendable
 from mpingest.handler.operations import DeleteMode, Operation
 
-REDIRECT_OPTIONS = {"allow_redirect": False}
 _ON_METADATA_CHANGE = ("pre_data_obj_modify", "post_data_obj_modify", "metadata", "acl")
 
 Meta = dict[str, Any]
 User = tuple[str, str]
 """Zone and name of a user."""
 Answer = TypeVar("Answer")
+
+
+def object_options(operation: Operation, *, one_more_replica: bool = False) -> dict[str, Any]:
+    """``options`` of the hooks around an object's request, as the framework fills them."""
+    if operation is Operation.NO_OP:
+        return {}
+    return {"allow_redirect": False} | ({"regRepl": ""} if one_more_replica else {})
 
 
 class Logger(Protocol):
@@ -145,13 +151,10 @@ class Handler:
 
     # Before and after.
 
-    def hook(self, name: str, logger: Logger, session: Any, meta: Meta, *operation: Operation) -> None:
-        """Call pre_/post_… of an entry if the script has it."""
-        if name not in self.methods:
-            return
-        # Collection hooks get no options: the framework calls them so.
-        options = REDIRECT_OPTIONS if "data_obj" in name else {}
-        self._call(name, self.module, logger, session, dict(meta), *operation, **options)
+    def hook(self, name: str, logger: Logger, session: Any, meta: Meta, *operation: Operation, **options: Any) -> None:
+        """Call pre_/post_… of an entry if the script has it. options: see ``object_options``; none for collections."""
+        if name in self.methods:
+            self._call(name, self.module, logger, session, dict(meta), *operation, **options)
 
     def delete_hook(self, name: str, session: Any, meta: Meta) -> None:
         """Call pre_/post_…_delete if the script has it; the framework gives these no logger."""

@@ -73,6 +73,8 @@ WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
 _LISTING_ROWS = 500
+_SELECT_PLAIN, _SELECT_COUNT = 1, 6
+_DATA_ID, _COLLECTION_ID = 401, 500
 _DATA_NAME, _REPLICA_NUMBER, _DATA_SIZE, _DATA_PATH = 403, 404, 407, 410
 _REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME, _PARENT_NAME = 413, 415, 420, 501, 502
 _LISTING_COLUMNS = (
@@ -176,6 +178,11 @@ class Catalog:
         """Whether there is such a collection."""
         message = _query_message((_COLLECTION_NAME,), {_COLLECTION_NAME: path})
         return self._request(GEN_QUERY, message, accept=(NO_ROWS_FOUND,)).status >= SUCCESS
+
+    def collection_holds_anything(self, path: str) -> bool:
+        """Whether there are objects or collections in a collection."""
+        inside = ((_DATA_ID, _COLLECTION_NAME), (_COLLECTION_ID, _PARENT_NAME))
+        return any(self._count(column, {condition: path}) for column, condition in inside)
 
     def make_collection(self, path: str) -> bool:
         """Create a collection whose parent exists; False if it was there already."""
@@ -350,11 +357,16 @@ class Catalog:
             name, number, size, path, status, checksum, mtime = row
             yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
 
-    def _rows(self, selected: Sequence[int], conditions: dict[int, str]) -> Iterator[tuple[str, ...]]:
+    def _count(self, column: int, conditions: dict[int, str]) -> int:
+        return sum(int(count) for (count,) in self._rows((column,), conditions, _SELECT_COUNT))
+
+    def _rows(
+        self, selected: Sequence[int], conditions: dict[int, str], selector: int = _SELECT_PLAIN
+    ) -> Iterator[tuple[str, ...]]:
         with self._lease() as lease:
             continuation = 0
             while True:
-                message = _query_message(selected, conditions, continuation)
+                message = _query_message(selected, conditions, continuation, selector)
                 reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
                 if reply.status < SUCCESS:
                     return
@@ -450,8 +462,10 @@ def _json_message(content: dict[str, Any]) -> str:
     return f"<BinBytesBuf_PI><buflen>{len(text)}</buflen><buf>{base64.b64encode(text).decode()}</buf></BinBytesBuf_PI>"
 
 
-def _query_message(columns: Sequence[int], conditions: dict[int, str], continuation: int = 0) -> str:
-    selected = "".join(f"<inx>{column}</inx>" for column in columns) + "<ivalue>1</ivalue>" * len(columns)
+def _query_message(
+    columns: Sequence[int], conditions: dict[int, str], continuation: int = 0, selector: int = _SELECT_PLAIN
+) -> str:
+    selected = "".join(f"<inx>{column}</inx>" for column in columns) + f"<ivalue>{selector}</ivalue>" * len(columns)
     conditioned = "".join(f"<inx>{column}</inx>" for column in conditions)
     values = "".join(f"<svalue>{escape(_equals(value))}</svalue>" for value in conditions.values())
     return (

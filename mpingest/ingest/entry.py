@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mpingest.handler.calls import Handler, HandlerFailure, Logger
+from mpingest.handler.calls import Handler, HandlerFailure, Logger, object_options
+from mpingest.handler.meta import deletion_meta
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
@@ -138,14 +139,14 @@ class EntryIngestor:
         size: bytes, when it was last ingested
         """
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._remove(entry, size))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove(_as_gone(entry), size))
         except (RequestError, *REFUSALS) as error:
             return failed(error)
 
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
-            return self.subjects.work_on(relative, row, self._remove_collection)
+            return self.subjects.work_on(relative, row, lambda entry: self._remove_collection(_as_gone(entry)))
         except REFUSALS as error:
             return failed(error)
         except RequestError as error:
@@ -158,8 +159,8 @@ class EntryIngestor:
             return Result(Outcome.REMOVED)
 
     def operation(self, relative: bytes, row: np.void) -> Operation:
-        """What is to be done about an entry. Raises one of REFUSALS."""
-        return self.subjects.work_on(relative, row, self._operation)
+        """What is to be done about a directory. Raises one of REFUSALS, also where its delete mode doesn't fit."""
+        return self.subjects.work_on(relative, row, self._directory_operation)
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
@@ -193,6 +194,11 @@ class EntryIngestor:
 
     def _operation(self, entry: Entry) -> Operation:
         return self.handler.operation(entry.session, entry.meta)
+
+    def _directory_operation(self, entry: Entry) -> Operation:
+        operation = self._operation(entry)
+        _check_fit(operation, self.handler.delete_mode(entry.meta))
+        return operation
 
     def _ingest(self, entry: Entry, known: Known) -> Result:
         operation = self._operation(entry)
@@ -241,35 +247,47 @@ class EntryIngestor:
             return Result(Outcome.GONE)
         unknown = bool(is_unknown(entry.row))
         physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER and not unknown else ""
-        self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
-        self.retry.run(Deletion(entry.catalog, mode, entry.logical, physical, size, unknown).perform)
-        self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
+
+        def announce() -> None:
+            self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
+
+        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, unknown)
+        self.retry.run(deletion.perform)
+        if deletion.announced:
+            self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
     def _remove_collection(self, entry: Entry) -> Result:
         if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
+        # Only a script that wants to know before makes it worth queries; else the answer to the request tells.
+        if self.handler.has("pre_coll_delete"):
+            if not self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
+                return Result(Outcome.REMOVED)
+            if self.retry.run(lambda: entry.catalog.collection_holds_anything(entry.logical)):
+                raise RequestError(COLLECTION_NOT_EMPTY)
         self.handler.delete_hook("pre_coll_delete", entry.session, entry.meta)
         self.retry.run(lambda: entry.catalog.remove_collection(entry.logical))
         self.handler.delete_hook("post_coll_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
     def _delete_mode(self, entry: Entry) -> DeleteMode:
-        mode, operation = self.handler.delete_mode(entry.meta), self._operation(entry)
-        if mode not in COMPATIBLE[operation]:
-            raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+        mode = self.handler.delete_mode(entry.meta)
+        _check_fit(self._operation(entry), mode)
         return mode
 
     def _act(self, entry: Entry, operation: Operation, known: Known) -> Result:
         action = ACTIONS[operation][known.situation]
         if action.hook is Hook.NONE:
             return self._send(action.request, entry, operation, known)
-        extra = (operation,) if operation.sends_content else ()
-        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        sends = action.request is not Request.NOTHING
+        extra = (operation,) if operation.sends_content and sends else ()
+        options = object_options(operation, one_more_replica=action.request is Request.REGISTER_REPLICA)
+        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         done = self._send(action.request, entry, operation, known)
-        if action.request is Request.NOTHING and operation is not Operation.NO_OP:
+        if not sends and operation is not Operation.NO_OP:
             self._give(entry, self._attributes(entry, operation), made=False)
-        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         return done
 
     def _send(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
@@ -346,3 +364,12 @@ class EntryIngestor:
 
     def _physical_path(self, entry: Entry) -> str:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
+
+
+def _check_fit(operation: Operation, mode: DeleteMode) -> None:
+    if mode not in COMPATIBLE[operation]:
+        raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+
+
+def _as_gone(entry: Entry) -> Entry:
+    return replace(entry, meta=deletion_meta(entry.meta)) if entry.meta else entry

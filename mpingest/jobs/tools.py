@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
-from mpingest.jobs.log import open_log
+from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import JobSpec, RunOptions
@@ -126,8 +126,23 @@ def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
         options.initial_ingest,
         options.ignore_cache,
         script,
-        options.append_json,
+        _chosen(options),
     )
+
+
+def _chosen(options: RunOptions) -> dict[str, Any]:
+    """What was chosen, by the framework's keys of ``meta``."""
+    logs = {"log": options.log, "profile": options.profile or LogOptions()}
+    return {
+        "append_json": options.append_json,
+        "files_per_task": options.slice_size,
+        "idle_disconnect_seconds": options.idle_seconds,
+        "profile": options.profile is not None,
+        "exclude_file_type": list(options.excludes.types),
+        "exclude_file_name": list(options.excludes.file_names),
+        "exclude_directory_name": list(options.excludes.directory_names),
+        "config": {name: asdict(log) for name, log in logs.items()} | {"redis": dict.fromkeys(("host", "port", "db"))},
+    }
 
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:

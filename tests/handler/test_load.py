@@ -65,7 +65,7 @@ def test_methods_are_called_with_the_signatures_of_the_framework(tmp_path: Path)
     assert handler.operation("S", meta) is Operation.PUT
     assert handler.to_resource("S", meta) == "resc of /p"
     assert handler.target_path("S", meta) == "/mounted/p"
-    handler.hook("pre_data_obj_create", "L", "S", meta, Operation.PUT)
+    handler.hook("pre_data_obj_create", "L", "S", meta, Operation.PUT, allow_redirect=False)
     handler.hook("post_coll_create", "L", "S", meta)
     handler.hook("post_data_obj_create", "L", "S", meta)
     module = handler.module.__name__
