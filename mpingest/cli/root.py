@@ -9,6 +9,7 @@ import click
 
 from mpingest import __version__
 from mpingest.cli.demo import demo
+from mpingest.cli.doctor import doctor
 from mpingest.cli.start import start
 from mpingest.cli.zone import zone
 from mpingest.errors import MpingestError
@@ -65,5 +66,6 @@ def cli() -> None:
 
 
 cli.add_command(demo)
+cli.add_command(doctor)
 cli.add_command(start)
 cli.add_command(zone)

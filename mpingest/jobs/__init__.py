@@ -10,6 +10,9 @@
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``tally``      what is counted
 ``signals``    signals that end a run
+``profile``    when each step began and ended
+``unknown``    what is in the catalog without a file
+``doctor``     whether all is here that a run needs
 ``log``        a rank's log
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end
