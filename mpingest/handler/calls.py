@@ -40,6 +40,15 @@ class HandlerFailure(Exception):
     """A handler method raised, or returned what it may not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where there is no script, or the script doesn't say. user: None for the one who runs the job."""
+
+    operation: Operation = Operation.REGISTER_SYNC
+    delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    user: User | None = None
+
+
 @dataclass(frozen=True)
 class Handler:
     """A loaded script; with no script, every method answers its default. See ``Core`` for what each one means.
@@ -49,8 +58,7 @@ class Handler:
     methods: what the script defines, by name; character_map: None where it defines none.
     """
 
-    default_operation: Operation = Operation.REGISTER_SYNC
-    default_delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    defaults: Defaults = field(default_factory=Defaults)
     module: ModuleType | None = None
     event_handler: type | None = None
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)
@@ -73,14 +81,14 @@ class Handler:
     @property
     def may_delete(self) -> bool:
         """Whether anything that is gone may have to be deleted."""
-        return self.has("delete_mode") or self.default_delete_mode is not DeleteMode.DO_NOT_DELETE
+        return self.has("delete_mode") or self.defaults.delete_mode is not DeleteMode.DO_NOT_DELETE
 
     # What to do.
 
     def operation(self, session: Any, meta: Meta) -> Operation:
         """The operation for an entry."""
         if "operation" not in self.methods:
-            return self.default_operation
+            return self.defaults.operation
         answer = self._call("operation", session, meta)
         if not isinstance(answer, Operation):
             raise HandlerFailure(f"operation() returned {answer!r}, not an Operation")
@@ -89,7 +97,7 @@ class Handler:
     def delete_mode(self, meta: Meta) -> DeleteMode:
         """What to do about an entry that is gone."""
         if "delete_mode" not in self.methods:
-            return self.default_delete_mode
+            return self.defaults.delete_mode
         answer = self._call("delete_mode", meta)
         if not isinstance(answer, DeleteMode):
             raise HandlerFailure(f"delete_mode() returned {answer!r}, not a DeleteMode")
@@ -110,10 +118,10 @@ class Handler:
     def as_user(self, meta: Meta) -> User | None:
         """Whose object it is to be, None for the user who runs the job."""
         if "as_user" not in self.methods:
-            return None
+            return self.defaults.user
         answer = self._call("as_user", meta)
         if answer is None:
-            return None
+            return self.defaults.user
         if not isinstance(answer, list | tuple) or len(answer) != 2 or not all(map(sendable, answer)):
             raise HandlerFailure(f"as_user() returned {answer!r}, not a zone and a user")
         zone, name = answer

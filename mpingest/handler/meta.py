@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,12 +14,11 @@ import numpy as np
 NANOSECONDS = 1_000_000_000
 
 _NOTHING = (
-    *("interval", "synchronous", "progress", "profile", "files_per_task", "idle_disconnect_seconds", "append_json"),
+    *("interval", "synchronous", "progress", "profile", "files_per_task", "event_handler_key"),
     *("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection", "s3_prefix"),
-    *("s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key", "event_handler_key"),
+    *("s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key"),
 )
 _QUEUES = ("restart_queue", "path_queue", "file_queue", "queue_name")
-_EXCLUDES = ("exclude_file_type", "exclude_file_name", "exclude_directory_name")
 _LOGGING = ("filename", "when", "interval", "level")
 _CONFIG = {"log": _LOGGING, "profile": _LOGGING, "redis": ("host", "port", "db")}
 
@@ -28,7 +28,6 @@ def _without_meaning() -> dict[str, Any]:
     return {
         **dict.fromkeys(_NOTHING),
         **dict.fromkeys(_QUEUES, ""),
-        **{name: [] for name in _EXCLUDES},
         "config": {name: dict.fromkeys(settings) for name, settings in _CONFIG.items()},
     }
 
@@ -43,6 +42,8 @@ class JobFacts:
     initial_ingest: bool
     ignore_cache: bool
     event_handler: str | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """More keys of ``meta`` that options of the run set."""
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -51,26 +52,31 @@ class JobFacts:
         root, src_path, path: the root directory, as text (surrogateescape).
         target, root_target_collection: the target.
         job_name, initial_ingest, ignore_cache, event_handler: of the run.
+        append_json, exclude_file_type, exclude_file_name, exclude_directory_name, idle_disconnect_seconds: as given
+        with the options of these names; None, empty lists and 60 where they weren't.
         task: "job".
 
         What else the framework has here means nothing to mpingest. It is None: interval, synchronous, progress,
-        profile, files_per_task, idle_disconnect_seconds, append_json, event_handler_key, s3_…; or empty: …_queue and
-        queue_name as text, exclude_… as lists. config is {"log": {…}, "profile": {…}, "redis": {…}}, whose values
-        are all None: mpingest logs by itself, and has no Redis.
+        profile, files_per_task, event_handler_key, s3_…; or empty: …_queue and queue_name. config is {"log": {…},
+        "profile": {…}, "redis": {…}}, whose values are all None: mpingest logs by itself, and has no Redis.
         """
         root = os.fsdecode(self.root)
-        return _without_meaning() | {
-            "root": root,
-            "src_path": root,
-            "path": root,
-            "target": self.target,
-            "root_target_collection": self.target,
-            "job_name": self.job_name,
-            "initial_ingest": self.initial_ingest,
-            "ignore_cache": self.ignore_cache,
-            "event_handler": self.event_handler,
-            "task": "job",
-        }
+        return (
+            _without_meaning()
+            | dict(self.given)
+            | {
+                "root": root,
+                "src_path": root,
+                "path": root,
+                "target": self.target,
+                "root_target_collection": self.target,
+                "job_name": self.job_name,
+                "initial_ingest": self.initial_ingest,
+                "ignore_cache": self.ignore_cache,
+                "event_handler": self.event_handler,
+                "task": "job",
+            }
+        )
 
 
 def entry_meta(job: JobFacts, path: bytes, logical_path: str, row: np.void) -> dict[str, Any]:

@@ -28,6 +28,7 @@ COMPATIBLE = {
 class Deletion:
     """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered.
 
+    unknown: it never was ours, and is to go all the same
     announce: called once, when it is sure that the object is there and to go; announced: whether it was
     """
 
@@ -37,6 +38,7 @@ class Deletion:
     physical: str
     size: int
     announce: Callable[[], None]
+    unknown: bool = False
     announced: bool = False
 
     def perform(self) -> None:
@@ -68,6 +70,10 @@ class Deletion:
             self.catalog.unlink(self.logical, force=force)
 
     def _unregister(self, replicas: list[Replica]) -> None:
+        if self.unknown:
+            self._announce()
+            self.catalog.unregister(self.logical)
+            return
         ours = next((replica for replica in replicas if replica.path == self.physical), None)
         if ours is None:
             raise Conflict(f"the object is over the file {replicas[0].path!r} now: it is kept")

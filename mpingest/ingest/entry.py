@@ -18,6 +18,7 @@ from mpingest.ingest.compare import Finding, compare_content, compare_registrati
 from mpingest.ingest.content import SourceError, Vanished
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
+from mpingest.ingest.kinds import is_unchanged, kind_avus, kind_of, reason_to_skip
 from mpingest.ingest.names import UnusableName, text
 from mpingest.ingest.put import Upload
 from mpingest.ingest.register import Conflict, Registration
@@ -25,8 +26,8 @@ from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.routes import KnownCollections
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
 from mpingest.ingest.subject import Entry, Subjects, UnusableUser
+from mpingest.ingest.unknown import is_unknown
 from mpingest.manifest.states import Outcome
-from mpingest.scan.entries import entry_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,20 @@ class Known:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How entries are ingested.
+
+    resource:         where to, if the handler doesn't say; None for the server's choice
+    checksum:         the catalog is to have a checksum of each object, verified where content is sent
+    register_special: register sockets, pipes and devices, too
+    """
+
+    resource: str | None = None
+    checksum: bool = False
+    register_special: bool = False
+
+
 REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
@@ -68,7 +83,7 @@ class EntryIngestor:
 
     subjects: Subjects
     retry: RetryPolicy
-    default_resource: str | None
+    options: IngestOptions
     collections: KnownCollections = field(default_factory=KnownCollections)
 
     @property
@@ -170,12 +185,10 @@ class EntryIngestor:
             found.setdefault(f"{collection}/{replica.name}", []).append(replica)
         return found
 
-    def logical_path(self, relative: bytes) -> str:
-        """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
-        try:
-            return self.subjects.naming.of(relative).path
-        except UnusableName:
-            return ""
+    def subcollections(self, relative: bytes) -> set[str]:
+        """Names of the collections directly in the directory's. Raises RequestError, ZoneGone, UnusableName."""
+        collection = self.subjects.naming.of(relative).path
+        return self.retry.run(lambda: self.catalog.subcollections(collection))
 
     # The steps.
 
@@ -189,11 +202,12 @@ class EntryIngestor:
 
     def _ingest(self, entry: Entry, known: Known) -> Result:
         operation = self._operation(entry)
-        if reason := _nothing_to_send(entry, operation):
+        special = self.options.register_special
+        if reason := reason_to_skip(entry.path, entry.row, operation, register_special=special):
             self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
             return Result(Outcome.SKIPPED, reason=reason)
         done = self._act(entry, operation, known)
-        if not _unchanged(entry.path, entry.row):
+        if not is_unchanged(entry.path, entry.row):
             return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
         return done
 
@@ -207,7 +221,7 @@ class EntryIngestor:
             finding = compare_registration(entry.row, self._physical_path(entry), replicas)
         if finding.adopted:
             # A run that was cut off may have made the object, and no more.
-            self._give(entry, self._attributes(entry), made=False)
+            self._give(entry, self._attributes(entry, operation), made=False)
         return finding
 
     def _make_collection(self, entry: Entry) -> bool:
@@ -231,12 +245,13 @@ class EntryIngestor:
         mode = self._delete_mode(entry)
         if mode is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
-        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER else ""
+        unknown = bool(is_unknown(entry.row))
+        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER and not unknown else ""
 
         def announce() -> None:
             self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
 
-        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce)
+        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, unknown)
         self.retry.run(deletion.perform)
         if deletion.announced:
             self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
@@ -271,7 +286,7 @@ class EntryIngestor:
         self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         done = self._send(action.request, entry, operation, known)
         if not sends and operation is not Operation.NO_OP:
-            self._give(entry, self._attributes(entry), made=False)
+            self._give(entry, self._attributes(entry, operation), made=False)
         self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         return done
 
@@ -291,14 +306,23 @@ class EntryIngestor:
         return self._request(request, entry, operation, known)
 
     def _request(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
-        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry)
-        resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
+        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry, operation)
+        resource = self.handler.to_resource(entry.session, entry.meta) or self.options.resource
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
             exclusive = self.handler.has("collection_for")
             upload = Upload(
-                catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included, exclusive
+                catalog,
+                retry,
+                entry.logical,
+                entry.path,
+                resource,
+                keeps_existing,
+                known.size,
+                self.options.checksum,
+                included,
+                exclusive,
             )
             upload.perform(request)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
@@ -306,16 +330,28 @@ class EntryIngestor:
         physical = self._physical_path(entry)
         as_replica = operation is Operation.REGISTER_AS_REPLICA_SYNC
         registration = Registration(
-            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
+            catalog,
+            retry,
+            entry.logical,
+            physical,
+            entry.row,
+            resource,
+            as_replica,
+            known.replica,
+            # Whatever else is registered may have no content, or one that doesn't end.
+            self.options.checksum and kind_of(entry.row) == stat.S_IFREG,
         )
         registration.perform(request)
         self._give(entry, attributes, made=registration.made)
         return Result(Outcome.DONE, registration.number)
 
-    def _attributes(self, entry: Entry) -> Attributes:
+    def _attributes(self, entry: Entry, operation: Operation) -> Attributes:
+        avus = entry.name.avus
+        if not operation.sends_content and operation is not Operation.NO_OP:
+            avus += kind_avus(entry.path, entry.row)
         if self.handler.module is None:
-            return Attributes(entry.name.avus)
-        return Attributes((*entry.name.avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
+            return Attributes(avus)
+        return Attributes((*avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
 
     def _give(self, entry: Entry, attributes: Attributes, *, made: bool) -> None:
         if not attributes:
@@ -337,26 +373,3 @@ def _check_fit(operation: Operation, mode: DeleteMode) -> None:
 
 def _as_gone(entry: Entry) -> Entry:
     return replace(entry, meta=deletion_meta(entry.meta)) if entry.meta else entry
-
-
-def _nothing_to_send(entry: Entry, operation: Operation) -> str:
-    kind = stat.S_IFMT(int(entry.row["mode"]))
-    if kind not in (stat.S_IFREG, stat.S_IFLNK):
-        return "a special file: neither regular nor a link"
-    if kind == stat.S_IFLNK and operation.sends_content and not os.path.isfile(entry.path):
-        return "a link to no regular file: nothing to put"
-    return ""
-
-
-def _unchanged(path: bytes, row: np.void) -> bool:
-    """Whether the file is still as it was scanned; a link may have been described by itself or by its target."""
-    try:
-        if _signature(entry_row(os.lstat(path))) == _signature(row):
-            return True
-        return stat.S_ISLNK(int(row["mode"])) and _signature(entry_row(os.stat(path))) == _signature(row)
-    except OSError:
-        return False
-
-
-def _signature(row: np.void) -> tuple[int, int, int]:
-    return int(row["inode"]), int(row["size"]), int(row["mtime_ns"])

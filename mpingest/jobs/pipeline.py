@@ -25,6 +25,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
+from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
@@ -35,7 +36,7 @@ from mpingest.manifest.states import Change, Outcome
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
-"""How often an idle thread looks whether rows have waited long enough to be sealed."""
+"""How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
 CHUNK = 16
 """Entries that a thread takes of a slice at a time."""
 RECORD_SECONDS = 1.0
@@ -84,6 +85,7 @@ class _Scan:
     """A directory under way; ``steps`` gives the units found slice by slice."""
 
     unit: Unit
+    subtree: Subtree
     steps: Iterator[list[Unit]]
 
 
@@ -141,7 +143,8 @@ class Pipeline:
                 self._slices.append(_SliceRun.of(unit))
             else:
                 self._scanning += 1
-                self._scans.append(_Scan(unit, self.visitor.visit(Subtree.from_unit(unit))))
+                subtree = Subtree.from_unit(unit)
+                self._scans.append(_Scan(unit, subtree, self.visitor.visit(subtree)))
             self._changed.notify_all()
 
     def events(self) -> Iterable[Spawned | Finished]:
@@ -196,7 +199,7 @@ class Pipeline:
                 if (task := self._next_ingest()) is not None:
                     return task
                 if not self._changed.wait(timeout=self._nap()):
-                    return self.tools.recorder.seal_if_due
+                    return self.tools.tidy_up
             return None
 
     def _next_ingest(self) -> Callable[[], None] | None:
@@ -217,7 +220,8 @@ class Pipeline:
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
     def _scan_on(self, scan: _Scan) -> None:
-        units = next(scan.steps, None)
+        with self.tools.profile.step(DIRECTORY_STEP, scan.subtree.relative):
+            units = next(scan.steps, None)
         with self._changed:
             if units is None:
                 self._scanning -= 1
@@ -258,6 +262,10 @@ class Pipeline:
 
     def _outcome(self, content: Slice, index: int) -> Result:
         relative = os.path.join(content.relative, content.entries.name(index))
+        with self.tools.profile.step(ENTRY_STEP, relative):
+            return self._act(content, index, relative)
+
+    def _act(self, content: Slice, index: int, relative: bytes) -> Result:
         row = content.entries.rows[index]
         change, situation, is_settled, replica, known_size = content.plan[index].tolist()
         if change == Change.DELETED:

@@ -98,6 +98,15 @@ def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> N
         )
 
 
+def check_delete_unknown(handler: Handler) -> None:
+    """Raises MpingestError where the file of an object can't be told from its name, or nothing is to be deleted."""
+    if not handler.may_delete:
+        raise MpingestError("--delete-unknown: deletes nothing without --delete-mode")
+    for method in ("character_map", "collection_for"):
+        if handler.has(method):
+            raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
+
+
 def check_resource(session: Any, name: str | None) -> None:
     """Raises MpingestError where the zone has no such resource."""
     if name is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import (
     check_delete_mode,
+    check_delete_unknown,
     check_resource,
     checked_jobs_directory,
     checked_root,
@@ -51,6 +52,7 @@ from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.table import DamagedTable, JobAttributes
 from mpingest.scan.entries import entry_row
+from mpingest.scan.links import LinkRule
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -90,11 +92,25 @@ def start(request: Request) -> Summary:
         )
 
 
+def start_again(request: Request, interval: float, report: Callable[[Summary], None]) -> NoReturn:
+    """Run the job every ``interval`` seconds, at once if a run took longer, until a signal stops it. Collective.
+
+    Raises MpingestError, the same on all ranks: Stopped, or what keeps a run from being done.
+    """
+    with stops_as_errors():
+        while True:
+            began = time.monotonic()
+            report(start(request))
+            time.sleep(max(0.0, began + interval - time.monotonic()))
+
+
 def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     options = request.options
     handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
-    session = checked_session()
+    if options.delete_unknown:
+        check_delete_unknown(handler)
+    session = checked_session(options.user)
     try:
         target = checked_target(request.target, session.zone)
         existing = writable_part(session, target)
@@ -159,7 +175,8 @@ def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Co
 
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
-    return Visitor(tools.ingestor, checkpoint, tools.recorder, options)
+    links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
+    return Visitor(links, tools.ingestor, checkpoint, tools.recorder, options)
 
 
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str]:
@@ -191,7 +208,7 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
             return False, ""
         if refused := refusal(checkpoint, options.max_delete):
             return False, refused
-        roots.extend(directories_with_gone_files(checkpoint))
+        roots.extend(directories_with_gone_files(checkpoint, unknown=options.delete_unknown))
     return True, ""
 
 
@@ -199,7 +216,7 @@ def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
     opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
     with open_tools(COORDINATOR, opened, options) as tools:
         assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
-        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder)
+        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder, unknown=options.delete_unknown)
         return tools.counts()
 
 

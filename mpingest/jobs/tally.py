@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from mpingest.manifest.states import Change, Outcome
 
-DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT, REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED = range(8)
+DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT, REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED = range(9)
 """Directories scanned; other entries seen and their bytes; collections made; bytes of content sent; requests;
 
-those of them that change the catalog; directories whose collection or scan failed.
+those of them that change the catalog; directories whose collection or scan failed; names that were excluded.
 """
-_CHANGES = 8
+_CHANGES = 9
 _OUTCOMES = _CHANGES + len(Change)
 SIZE = _OUTCOMES + len(Outcome)
 
@@ -62,6 +62,7 @@ def as_mapping(counts: Counts) -> dict[str, int]:
         "requests": REQUESTS,
         "catalog_changes": CATALOG_CHANGES,
         "directories_failed": DIRECTORIES_FAILED,
+        "excluded": EXCLUDED,
     }
     named = {name: int(counts[index]) for name, index in plain.items()}
     named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}

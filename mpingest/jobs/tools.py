@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mpingest.handler.calls import Handler
+from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.catalog import Catalog
-from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.entry import EntryIngestor, IngestOptions
 from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.session import own_session, session_for
@@ -24,6 +24,7 @@ from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
 from mpingest.jobs.log import open_log
+from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.manifest.checkpoint import Checkpoint
@@ -44,12 +45,22 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting."""
+    """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
+
+    idle_seconds: after which a connection that nobody uses is closed.
+    """
 
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
     recorder: Recorder
     ending: threading.Event
+    idle_seconds: float
+    profile: Profile
+
+    def tidy_up(self) -> None:
+        """What a rank does now and then while it waits. Raises CannotRecord."""
+        self.recorder.seal_if_due()
+        self.ingestor.subjects.users.close_idle(self.idle_seconds)
 
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""
@@ -64,8 +75,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
     """The tools of one rank. Raises MpingestError where they can't be had."""
     spec, run = opened.spec, opened.run
     attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
-    logger = open_log(run.log, rank, spec.name, run.number)
     with ExitStack() as stack:
+        logger = stack.enter_context(open_log(run.log, options.log, rank, spec.name, run.number))
         checkpoint = None
         if os.path.exists(opened.job.checkpoint):
             checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
@@ -76,30 +87,43 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         retry = RetryPolicy(options.zone_timeout, ending)
         handler = handler_of(options)
         naming = Naming(spec.root, spec.target, handler.character_map)
-        users = Users(Catalog(session), session_for)
+        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
+        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
         stack.callback(users.close)
         subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
-        ingestor = EntryIngestor(subjects, retry, resource)
+        profile = Profile(subjects)
+        if options.profile:
+            os.makedirs(run.profile, mode=0o700, exist_ok=True)
+            profile_log = open_log(run.profile, options.profile, rank, spec.name, run.number)
+            profile = Profile(subjects, stack.enter_context(profile_log))
+        how = IngestOptions(resource, options.checksum, options.register_special)
+        ingestor = EntryIngestor(subjects, retry, how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
-        tools = Tools(ingestor, checkpoint, recorder, ending)
+        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile)
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 
 
 def handler_of(options: RunOptions) -> Handler:
     """The handler of a run. Raises MpingestError where its script can't be used."""
-    if options.handler is None:
-        return Handler(options.operation, options.delete_mode)
-    return load_handler(options.handler, options.operation, options.delete_mode)
+    defaults = Defaults(options.operation, options.delete_mode, options.user)
+    return load_handler(options.handler, defaults) if options.handler else Handler(defaults)
 
 
 def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
     """What handlers are told of the run."""
     script = os.path.abspath(options.handler) if options.handler else None
-    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
+    given = {
+        "append_json": options.append_json,
+        "exclude_file_type": list(options.excludes.types),
+        "exclude_file_name": list(options.excludes.file_names),
+        "exclude_directory_name": list(options.excludes.directory_names),
+        "idle_disconnect_seconds": options.idle_seconds,
+    }
+    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script, given)
 
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:

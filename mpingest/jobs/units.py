@@ -12,7 +12,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.manifest.states import Change
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 
-_CHANGE = struct.Struct("<B")
+_SUBTREE = struct.Struct("<B?")
 _LENGTH = struct.Struct("<I")
 
 
@@ -23,22 +23,27 @@ def depth_of(relative: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Subtree:
-    """A directory (path relative to the root), its lstat and how that compares with the checkpoint."""
+    """A directory (path relative to the root), its lstat and how that compares with the checkpoint.
+
+    followed: the path is that of a link which leads to it
+    """
 
     relative: bytes
     change: Change
     row: np.void
+    followed: bool = False
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        payload = _CHANGE.pack(self.change) + self.row.tobytes() + self.relative
+        payload = _SUBTREE.pack(self.change, self.followed) + self.row.tobytes() + self.relative
         return Unit(UnitKind.SUBTREE, depth_of(self.relative), 1, payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Subtree:
         """The inverse of ``to_unit``."""
-        row = np.frombuffer(unit.payload, ENTRY_DTYPE, 1, _CHANGE.size)[0]
-        return cls(unit.payload[_CHANGE.size + ENTRY_DTYPE.itemsize :], Change(unit.payload[0]), row)
+        change, followed = _SUBTREE.unpack_from(unit.payload)
+        row = np.frombuffer(unit.payload, ENTRY_DTYPE, 1, _SUBTREE.size)[0]
+        return cls(unit.payload[_SUBTREE.size + ENTRY_DTYPE.itemsize :], Change(change), row, followed)
 
 
 PLAN_DTYPE = np.dtype(

@@ -18,9 +18,9 @@ entries = st.tuples(
 )
 
 
-@given(paths, st.sampled_from(Change), entries)
-def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...]) -> None:
-    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0])
+@given(paths, st.sampled_from(Change), entries, st.booleans())
+def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...], followed: bool) -> None:
+    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0], followed)
     unit = subtree.to_unit()
     assert (unit.kind, unit.weight) == (UnitKind.SUBTREE, 1)
     assert unit.depth == (len(relative.split(b"/")) if relative else 0)

@@ -14,7 +14,7 @@ from irods.models import Collection, DataObject
 from irods.session import iRODSSession
 
 from mpingest.errors import MpingestError
-from mpingest.handler.calls import Handler
+from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.jobs.preflight import check_delete_mode
 from tests.conftest import CommandLine
@@ -162,7 +162,7 @@ def test_nothing_else_fails(deletions: Deletions) -> None:
 @pytest.mark.parametrize("pair", PAIRS, ids=name_of)
 def test_a_job_whose_mode_does_not_fit_is_refused_before_any_work(pair: Pair) -> None:
     """See tests/e2e/test_delete.py for how a user meets it."""
-    handler = Handler(*pair)
+    handler = Handler(Defaults(*pair))
     if pair in FITTING:
         check_delete_mode(handler, None, {})
         return

@@ -67,7 +67,8 @@ def recorded(
                 change(root / operation.name)
         settle()
         calls.write_text("")
-        command_line.start(root, target, "--event-handler", RECORDING, ranks=ranks)
+        excludes = ("--exclude-file-type", "socket", "--exclude-file-name", "/no/file")
+        command_line.start(root, target, "--event-handler", RECORDING, *excludes, ranks=ranks)
         assert command_line.failures() == []
         metadata = module_session.collections.get(module_target).metadata
         annotated = Counter((avu.name, avu.value, avu.units) for avu in metadata.items())
@@ -187,7 +188,7 @@ def test_options(recorded: Recorded) -> None:
 
 NOTHING = dict.fromkeys(
     (
-        *("interval", "synchronous", "progress", "profile", "files_per_task", "idle_disconnect_seconds", "append_json"),
+        *("interval", "synchronous", "progress", "profile", "files_per_task", "append_json"),
         *("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection", "s3_prefix"),
         *("s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key", "event_handler_key"),
     )
@@ -203,7 +204,10 @@ def test_what_meta_says_of_the_job(recorded: Recorded) -> None:
         **dict.fromkeys(("initial_ingest", "ignore_cache"), False),
         "event_handler": str(RECORDING),
         **dict.fromkeys(("restart_queue", "path_queue", "file_queue", "queue_name"), ""),
-        **{f"exclude_{what}": [] for what in ("file_type", "file_name", "directory_name")},
+        "exclude_file_type": ["socket"],
+        "exclude_file_name": ["/no/file"],
+        "exclude_directory_name": [],
+        "idle_disconnect_seconds": 60,
         "config": {"log": LOGGING, "profile": LOGGING, "redis": {"host": None, "port": None, "db": None}},
     }
     names = set()
