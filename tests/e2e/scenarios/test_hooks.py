@@ -56,6 +56,7 @@ def recorded(
             path = root / operation.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"before")
+        (root / operation.name / "empty").mkdir()
         module_session.collections.create(f"{target}/{operation.name}/existing")
     replica = f"{Operation.REGISTER_AS_REPLICA_SYNC.name}/existing/replica"
     (root / replica).write_bytes(b"before")
@@ -95,7 +96,7 @@ def expected_first(operation: Operation) -> Hooks:
         files += hooks("data_obj_create", "existing/replica")
     if operation is Operation.NO_OP:
         return files
-    return files + hooks("coll_create", "made", "leaves") + hooks("coll_modify", "", "existing")
+    return files + hooks("coll_create", "made", "leaves", "empty") + hooks("coll_modify", "", "existing")
 
 
 def expected_second(operation: Operation) -> Hooks:
