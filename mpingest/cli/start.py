@@ -107,6 +107,14 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Run again so long after each start, until stopped.",
 )
 @click.option(
+    "--stat-threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Stats in flight at most, per rank; more than one only where they are slow.",
+)
+@click.option(
     "--sessions-per-rank",
     type=click.IntRange(1, 64),
     default=2,
@@ -170,17 +178,16 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 @click.option(
     "--log-interval",
     type=click.IntRange(1),
-    default=1,
     metavar="N",
-    help="With --log-when: begin a new log after so many of its units.",
+    help="With --log-when: begin a new log after so many of its units [default: 1].",
 )
 @click.option(
-    "--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="INFO", help="What is logged at least."
+    "--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="What is logged at least [default: INFO]."
 )
 @click.option("--profile", is_flag=True, help="Write when each directory and entry began and ended, and where.")
 @click.option("--profile-filename", metavar="FILE", help="As --log-filename [default: in the run's profile/].")
 @click.option("--profile-when", type=click.Choice(WHENS, case_sensitive=False), help="As --log-when.")
-@click.option("--profile-interval", type=click.IntRange(1), default=1, metavar="N", help="As --log-interval.")
+@click.option("--profile-interval", type=click.IntRange(1), metavar="N", help="As --log-interval.")
 @click.option("--profile-level", hidden=True, expose_value=False)
 @framework_options
 def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval: float | None, **chosen: Any) -> None:
@@ -228,6 +235,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         excludes=excludes_of(chosen),
         register_special=chosen["special"] == "register",
         follow=FollowLinks(chosen["follow_symlinks"]),
+        stat_threads=chosen["stat_threads"],
         sessions=chosen["sessions_per_rank"],
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],
@@ -238,7 +246,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         delete_mode=DELETE_MODES[chosen["delete_mode"]],
         delete_unknown=chosen["delete_unknown"],
         max_delete=chosen["max_delete"],
-        log=LogOptions(chosen["log_filename"], chosen["log_when"], chosen["log_interval"], chosen["log_level"].upper()),
+        log=LogOptions(chosen["log_filename"], chosen["log_when"], chosen["log_interval"], chosen["log_level"]),
         profile=_profile_options(chosen),
     )
 

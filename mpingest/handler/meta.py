@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,28 +12,18 @@ import numpy as np
 
 NANOSECONDS = 1_000_000_000
 
-_NOTHING = (
-    *("interval", "synchronous", "progress", "profile", "files_per_task", "event_handler_key"),
-    *("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection", "s3_prefix"),
-    *("s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key"),
-)
-_QUEUES = ("restart_queue", "path_queue", "file_queue", "queue_name")
-_LOGGING = ("filename", "when", "interval", "level")
-_CONFIG = {"log": _LOGGING, "profile": _LOGGING, "redis": ("host", "port", "db")}
-
-
-def _without_meaning() -> dict[str, Any]:
-    """Keys of the framework that say nothing here, so that a script which reads them goes on."""
-    return {
-        **dict.fromkeys(_NOTHING),
-        **dict.fromkeys(_QUEUES, ""),
-        "config": {name: dict.fromkeys(settings) for name, settings in _CONFIG.items()},
-    }
+_WITHOUT_MEANING = {
+    **dict.fromkeys(("interval", "synchronous", "progress", "event_handler_key")),
+    **dict.fromkeys(("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection")),
+    **dict.fromkeys(("s3_prefix", "s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key")),
+    **dict.fromkeys(("restart_queue", "path_queue", "file_queue", "queue_name"), ""),
+}
+"""Keys of the framework that say nothing here, so that a script which reads them goes on."""
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What is the same for every entry of a run."""
+    """What is the same for every entry of a run. chosen: keys of ``meta`` with what the command line says of them."""
 
     root: bytes
     target: str
@@ -42,8 +31,7 @@ class JobFacts:
     initial_ingest: bool
     ignore_cache: bool
     event_handler: str | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-    """More keys of ``meta`` that options of the run set."""
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def meta(self) -> dict[str, Any]:
@@ -52,18 +40,17 @@ class JobFacts:
         root, src_path, path: the root directory, as text (surrogateescape).
         target, root_target_collection: the target.
         job_name, initial_ingest, ignore_cache, event_handler: of the run.
-        append_json, exclude_file_type, exclude_file_name, exclude_directory_name, idle_disconnect_seconds: as given
-        with the options of these names; None, empty lists and 60 where they weren't.
         task: "job".
+        append_json, files_per_task, idle_disconnect_seconds, profile, exclude_…, config["log"], config["profile"]: as
+        chosen on the command line.
 
         What else the framework has here means nothing to mpingest. It is None: interval, synchronous, progress,
-        profile, files_per_task, event_handler_key, s3_…; or empty: …_queue and queue_name. config is {"log": {…},
-        "profile": {…}, "redis": {…}}, whose values are all None: mpingest logs by itself, and has no Redis.
+        event_handler_key, s3_…, config["redis"]; or empty: …_queue and queue_name.
         """
         root = os.fsdecode(self.root)
         return (
-            _without_meaning()
-            | dict(self.given)
+            _WITHOUT_MEANING
+            | self.chosen
             | {
                 "root": root,
                 "src_path": root,

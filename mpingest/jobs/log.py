@@ -24,13 +24,14 @@ WHENS = ("S", "M", "H", "D", "W0", "W1", "W2", "W3", "W4", "W5", "W6", "midnight
 class LogOptions:
     """filename: None for the run's directory; a rank appends ``.rankNNNNN``.
 
-    when, interval: a new file every ``interval`` units ``when``; without ``when``, one file a run. level: the lowest.
+    when, interval: a new file every ``interval`` units ``when``, every one if there is no interval; without ``when``,
+    one file a run. level: the lowest; None for INFO.
     """
 
     filename: str | None = None
     when: str | None = None
-    interval: int = 1
-    level: str = "INFO"
+    interval: int | None = None
+    level: str | None = None
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def open_log(directory: str, options: LogOptions, rank: int, job: str, run: int)
     handler = _handler(path, options)
     sink = logging.Logger("mpingest")  # not one of logging's own tree: nothing else is to write here
     sink.addHandler(handler)
-    level = logging.getLevelNamesMapping()[options.level]
+    level = logging.getLevelNamesMapping()[options.level or "INFO"]
     logger = structlog.wrap_logger(
         sink,
         processors=[
@@ -64,7 +65,7 @@ def _handler(path: str, options: LogOptions) -> logging.Handler:
         if options.when is None:
             return logging.FileHandler(path, encoding="utf-8", errors="surrogateescape")
         return TimedRotatingFileHandler(
-            path, options.when, options.interval, encoding="utf-8", errors="surrogateescape"
+            path, options.when, options.interval or 1, encoding="utf-8", errors="surrogateescape"
         )
     except OSError as error:
         raise MpingestError(f"log {path}: {error.strerror}") from error

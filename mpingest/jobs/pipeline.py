@@ -29,7 +29,7 @@ from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
-from mpingest.jobs.units import Slice, Subtree
+from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 
@@ -85,7 +85,7 @@ class _Scan:
     """A directory under way; ``steps`` gives the units found slice by slice."""
 
     unit: Unit
-    subtree: Subtree
+    relative: bytes
     steps: Iterator[list[Unit]]
 
 
@@ -102,7 +102,9 @@ class Pipeline:
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
+    _looks: deque[_Scan] = field(default_factory=deque)
     _scanning: int = 0
+    _looking: int = 0
     _slices_waiting: int = 0
     _error: BaseException | None = None
 
@@ -133,18 +135,24 @@ class Pipeline:
         with self._changed:
             if kind is UnitKind.SLICE:
                 busy = sum(run.busy for run in self._slices)
-                return busy < 2 and len(self._slices) - busy < MOST_ASLEEP
+                # Whether a slice is one to look at or one to ingest shows only when it begins.
+                return busy < 2 and len(self._slices) - busy < MOST_ASLEEP and self._looking < self.sessions
             return self._scanning < self.sessions
 
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit."""
         with self._changed:
-            if unit.kind is UnitKind.SLICE:
+            if unit.kind is UnitKind.SLICE and is_unseen(unit):
+                self._looking += 1
+                unseen = Unseen.from_unit(unit)
+                assert isinstance(self.visitor, Visitor), "only a visit leaves names to look at"
+                self._looks.append(_Scan(unit, unseen.relative, self.visitor.look(unseen)))
+            elif unit.kind is UnitKind.SLICE:
                 self._slices.append(_SliceRun.of(unit))
             else:
                 self._scanning += 1
                 subtree = Subtree.from_unit(unit)
-                self._scans.append(_Scan(unit, subtree, self.visitor.visit(subtree)))
+                self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
             self._changed.notify_all()
 
     def events(self) -> Iterable[Spawned | Finished]:
@@ -192,10 +200,14 @@ class Pipeline:
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
             while not self.tools.ending.is_set():
-                # Scans first: what they find is all that idle ranks can steal.
+                # A look makes one slice out of another, so it never has to wait for those that wait.
+                if self._looks:
+                    look = self._looks.popleft()
+                    return lambda: self._scan_on(look, self._looks)
+                # Scans before ingest: what they find is all that idle ranks can steal.
                 if self._scans and self._slices_waiting < SLICES_AHEAD:
                     scan = self._scans.popleft()
-                    return lambda: self._scan_on(scan)
+                    return lambda: self._scan_on(scan, self._scans)
                 if (task := self._next_ingest()) is not None:
                     return task
                 if not self._changed.wait(timeout=self._nap()):
@@ -219,18 +231,22 @@ class Pipeline:
         due = min((run.asleep[0].due for run in self._slices if run.asleep), default=math.inf)
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
-    def _scan_on(self, scan: _Scan) -> None:
-        with self.tools.profile.step(DIRECTORY_STEP, scan.subtree.relative):
+    def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:
+        """One step of a scan, which then goes back to its queue."""
+        with self.tools.profile.step(DIRECTORY_STEP, scan.relative):
             units = next(scan.steps, None)
         with self._changed:
             if units is None:
-                self._scanning -= 1
+                if scan.unit.kind is UnitKind.SLICE:
+                    self._looking -= 1
+                else:
+                    self._scanning -= 1
                 self._events.append(Finished(scan.unit))
             else:
                 # Counted at once, for the farm will say only later how many wait.
                 self._slices_waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
                 self._events.append(Spawned(units))
-                self._scans.append(scan)
+                queue.append(scan)
                 self._changed.notify()
         self._news.set()
 

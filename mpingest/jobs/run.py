@@ -176,7 +176,7 @@ def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Co
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
     links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
-    return Visitor(links, tools.ingestor, checkpoint, tools.recorder, options)
+    return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options)
 
 
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str]:

@@ -58,6 +58,7 @@ class RunOptions:
     checksum: the catalog is to have a checksum of each object.
     excludes: what is not looked at.
     register_special: register sockets, pipes and devices, too.  follow: which links are followed.
+    stat_threads: stats in flight at most, per rank.
     sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
     idle_seconds: after which a connection that nobody uses is closed.
@@ -78,6 +79,7 @@ class RunOptions:
     excludes: Excludes = field(default_factory=Excludes)
     register_special: bool = False
     follow: FollowLinks = FollowLinks.NO
+    stat_threads: int = 8
     sessions: int = 2
     slice_size: int = 1000
     zone_timeout: float = 900.0

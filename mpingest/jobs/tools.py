@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
-from mpingest.jobs.log import open_log
+from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import JobSpec, RunOptions
@@ -31,6 +31,7 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.table import JobAttributes
 from mpingest.scan.entries import entry_row
+from mpingest.scan.pool import StatPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Tools:
     ending: threading.Event
     idle_seconds: float
     profile: Profile
+    pool: StatPool
 
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
@@ -102,7 +104,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
-        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile)
+        pool = stack.enter_context(StatPool(options.stat_threads))
+        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool)
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 
@@ -116,14 +119,30 @@ def handler_of(options: RunOptions) -> Handler:
 def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
     """What handlers are told of the run."""
     script = os.path.abspath(options.handler) if options.handler else None
-    given = {
+    return JobFacts(
+        spec.root,
+        spec.target,
+        spec.name,
+        options.initial_ingest,
+        options.ignore_cache,
+        script,
+        _chosen(options),
+    )
+
+
+def _chosen(options: RunOptions) -> dict[str, Any]:
+    """What was chosen, by the framework's keys of ``meta``."""
+    logs = {"log": options.log, "profile": options.profile or LogOptions()}
+    return {
         "append_json": options.append_json,
+        "files_per_task": options.slice_size,
+        "idle_disconnect_seconds": options.idle_seconds,
+        "profile": options.profile is not None,
         "exclude_file_type": list(options.excludes.types),
         "exclude_file_name": list(options.excludes.file_names),
         "exclude_directory_name": list(options.excludes.directory_names),
-        "idle_disconnect_seconds": options.idle_seconds,
+        "config": {name: asdict(log) for name, log in logs.items()} | {"redis": dict.fromkeys(("host", "port", "db"))},
     }
-    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script, given)
 
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:

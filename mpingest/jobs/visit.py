@@ -22,15 +22,17 @@ from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import RunOptions
-from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen
 from mpingest.jobs.unknown import UnknownContent
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
-from mpingest.manifest.diff import Comparison, DirectoryDiff, settled
+from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, settled
 from mpingest.manifest.states import Change, DirectoryState, Outcome
-from mpingest.scan.directory import DirectoryScan, Portion
-from mpingest.scan.entries import TYPE_BITS, EntryBatch, entry_row
+from mpingest.scan.directory import DirectoryScan
+from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, entry_row
 from mpingest.scan.excludes import FILE_TYPES
 from mpingest.scan.links import FollowLinks, LinkRule
+from mpingest.scan.names import NameSlice
+from mpingest.scan.pool import StatPool
 
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT
@@ -55,7 +57,7 @@ class Visitor:
     """What every visit of a rank needs. checkpoint: None where there is none, or it is to be ignored."""
 
     links: LinkRule
-
+    pool: StatPool
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
     recorder: Recorder
@@ -65,6 +67,11 @@ class Visitor:
         """Visit a directory; gives, slice by slice, the units found. Everything else is recorded. Raises ZoneGone."""
         rows = self.checkpoint.directory(subtree.relative) if self.checkpoint else None
         return _Visit(self, subtree, rows).steps()
+
+    def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
+        """Stat names of a directory that another visit has read, and go on as that would; the same in all else."""
+        subtree = Subtree(unseen.relative, Change.UNCHANGED, np.zeros(1, ENTRY_DTYPE)[0], unseen.followed)
+        return _Visit(self, subtree, None).look(unseen)
 
 
 @dataclass(slots=True)
@@ -82,13 +89,7 @@ class _Visit:
         with ExitStack() as stack:
             try:
                 operation = ingestor.operation(self.subtree.relative, self.subtree.row)
-                scan = DirectoryScan(
-                    ingestor.subjects.path(self.subtree.relative),
-                    follow_links=operation.sends_content,
-                    excludes=self.visitor.options.excludes,
-                    real_path=self._real_path(),
-                )
-                stack.enter_context(scan)
+                scan = stack.enter_context(self._scan(operation))
                 if self._ensure_collection(operation) and self.visitor.options.delete_unknown:
                     self.unknown = UnknownContent.of(ingestor, self.subtree.relative, dict(self.found))
             except FileNotFoundError as error:
@@ -99,15 +100,52 @@ class _Visit:
                 self._fail(error)
                 return
             diff = DirectoryDiff(self.rows)
-            began = time.time_ns()
-            for portion in scan.portions(self.visitor.options.slice_size):
-                self._note_left_out(portion, diff)
-                yield self._sort_out(self._followed(portion.entries, operation), diff, began)
-                began = time.time_ns()
+            for number, names in enumerate(scan.names(self.visitor.options.slice_size)):
+                known = diff.known(names)
+                if self.unknown:
+                    self.unknown.strike(names.names())
+                if number and not self.found:
+                    unseen = Unseen(self.subtree.relative, operation, self.subtree.followed, names, known)
+                    yield [unseen.to_unit()]
+                else:
+                    yield self._compare(scan, names, known, operation)
             try:
                 self._conclude(scan, diff)
             except (RequestError, *REFUSALS) as error:
                 self._fail(error)
+
+    def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
+        try:
+            with self._scan(unseen.operation) as scan:
+                yield self._compare(scan, unseen.names, unseen.known, unseen.operation)
+            self._note_errors(scan)
+        except FileNotFoundError:
+            return  # vanished since it was read
+        except (OSError, SourceError) as error:
+            self.visitor.recorder.directory_failure(unseen.relative, failed(error))
+
+    def _scan(self, operation: Operation) -> DirectoryScan:
+        """The directory, to be opened. Raises SourceError."""
+        return DirectoryScan(
+            self.visitor.ingestor.subjects.path(self.subtree.relative),
+            follow_links=operation.sends_content,
+            excludes=self.visitor.options.excludes,
+            pool=self.visitor.pool,
+            real_path=self._real_path(),
+        )
+
+    def _compare(self, scan: DirectoryScan, names: NameSlice, known: Known, operation: Operation) -> list[Unit]:
+        """Stats names and compares them with what is known of them; the units that they make."""
+        began = time.time_ns()
+        portion = scan.stat(names)
+        if portion.excluded:
+            self.visitor.recorder.add(tally.EXCLUDED, portion.excluded.total())
+        entries = portion.entries
+        if len(entries) < len(names):
+            place = {name: index for index, name in enumerate(names.names())}
+            known = known.select(np.array([place[name] for name in entries.names()], np.intp))
+        entries = self._followed(entries, operation)
+        return self._sort_out(entries, known.compared_with(entries.rows), began)
 
     def _real_path(self) -> bytes:
         """What a link leads to, empty if it is none. Raises SourceError where it may no longer be followed."""
@@ -166,17 +204,7 @@ class _Visit:
         types = np.array([FILE_TYPES["directory"]], np.uint8)
         return bool(self.visitor.options.excludes.among(os.path.dirname(path), [os.path.basename(path)], types)[0])
 
-    def _note_left_out(self, portion: Portion, diff: DirectoryDiff) -> None:
-        diff.note_present(portion.left_out)
-        if self.unknown:
-            self.unknown.strike(portion.left_out)
-        if portion.excluded:
-            self.visitor.recorder.add(tally.EXCLUDED, portion.excluded.total())
-
-    def _sort_out(self, batch: EntryBatch, diff: DirectoryDiff, began: int) -> list[Unit]:
-        if self.unknown:
-            self.unknown.strike(batch.names())
-        comparison = diff.classify(batch)
+    def _sort_out(self, batch: EntryBatch, comparison: Comparison, began: int) -> list[Unit]:
         changes = comparison.change
         directories = batch.is_directory()
         if self.visitor.ingestor.handler.wants_changed_directories:
@@ -257,8 +285,7 @@ class _Visit:
 
     def _conclude(self, scan: DirectoryScan, diff: DirectoryDiff) -> None:
         recorder, relative = self.visitor.recorder, self.subtree.relative
-        for problem in scan.errors:
-            recorder.unreadable(self._below(problem.name) if problem.name else relative, problem.error)
+        self._note_errors(scan)
         # Nothing is taken as gone on the word of an incomplete scan.
         if not scan.errors:
             self._note_vanished(diff)
@@ -270,6 +297,11 @@ class _Visit:
         if relative and self.subtree.change != Change.UNCHANGED:
             recorder.directory_entry(relative, self.subtree.row, self.subtree.change, Outcome.DONE)
         recorder.add(tally.DIRECTORIES)
+
+    def _note_errors(self, scan: DirectoryScan) -> None:
+        for problem in scan.errors:
+            path = self._below(problem.name) if problem.name else self.subtree.relative
+            self.visitor.recorder.unreadable(path, problem.error)
 
     def _note_vanished(self, diff: DirectoryDiff) -> None:
         vanished, outcomes = diff.vanished()

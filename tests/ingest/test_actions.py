@@ -14,7 +14,7 @@ from mpingest.jobs.visit import _situations
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.diff import Comparison, compare
 from mpingest.manifest.states import Change, Outcome
-from mpingest.scan.entries import EntryBatch, entry_row
+from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch, entry_row
 from tests.ingest.documented import CHANGES, documented
 
 TABLE = """
@@ -63,7 +63,7 @@ def compared(change: str) -> tuple[EntryBatch, Comparison]:
     outcome, found = recorded_and_found(change)
     files = EntryBatch.build([b"file"], found.reshape(1))
     if change == "new":
-        return files, Comparison.of_new(1)
+        return files, Comparison(np.array([Change.NEW], np.uint8), np.zeros(1, ENTRY_DTYPE), np.zeros(1, RESULT_DTYPE))
     results = np.zeros(1, RESULT_DTYPE)
     results["outcome"] = outcome
     rows = KNOWN.reshape(1)
