@@ -28,8 +28,8 @@ COMPATIBLE = {
 class Deletion:
     """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered.
 
-    announce: called once, when it is sure that the object is there and to go; announced: whether it was
     unknown: it never was ours, and is to go all the same
+    announce: called once, when it is sure that the object is there and to go; announced: whether it was
     """
 
     catalog: Catalog
@@ -71,6 +71,7 @@ class Deletion:
 
     def _unregister(self, replicas: list[Replica]) -> None:
         if self.unknown:
+            self._announce()
             self.catalog.unregister(self.logical)
             return
         ours = next((replica for replica in replicas if replica.path == self.physical), None)

@@ -56,6 +56,7 @@ def recorded(
             path = root / operation.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"before")
+        (root / operation.name / "empty").mkdir()
         module_session.collections.create(f"{target}/{operation.name}/existing")
     replica = f"{Operation.REGISTER_AS_REPLICA_SYNC.name}/existing/replica"
     (root / replica).write_bytes(b"before")
@@ -67,7 +68,8 @@ def recorded(
                 change(root / operation.name)
         settle()
         calls.write_text("")
-        command_line.start(root, target, "--event-handler", RECORDING, ranks=ranks)
+        excludes = ("--exclude-file-type", "socket", "--exclude-file-name", "/no/file")
+        command_line.start(root, target, "--event-handler", RECORDING, *excludes, ranks=ranks)
         assert command_line.failures() == []
         metadata = module_session.collections.get(module_target).metadata
         annotated = Counter((avu.name, avu.value, avu.units) for avu in metadata.items())
@@ -94,7 +96,7 @@ def expected_first(operation: Operation) -> Hooks:
         files += hooks("data_obj_create", "existing/replica")
     if operation is Operation.NO_OP:
         return files
-    return files + hooks("coll_create", "made", "leaves") + hooks("coll_modify", "", "existing")
+    return files + hooks("coll_create", "made", "leaves", "empty") + hooks("coll_modify", "", "existing")
 
 
 def expected_second(operation: Operation) -> Hooks:
@@ -206,7 +208,9 @@ def test_what_meta_says_of_the_job(recorded: Recorded) -> None:
         "files_per_task": 1000,
         "idle_disconnect_seconds": 60.0,
         **dict.fromkeys(("restart_queue", "path_queue", "file_queue", "queue_name"), ""),
-        **{f"exclude_{what}": [] for what in ("file_type", "file_name", "directory_name")},
+        "exclude_file_type": ["socket"],
+        "exclude_file_name": ["/no/file"],
+        "exclude_directory_name": [],
         "config": {"log": LOGGING, "profile": LOGGING, "redis": {"host": None, "port": None, "db": None}},
     }
     names = set()

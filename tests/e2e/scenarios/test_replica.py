@@ -9,6 +9,7 @@ import pytest
 from mpingest.handler.operations import Operation
 from tests.e2e.scenarios.bench import (
     DEFAULT_RESOURCE,
+    MOUNT,
     Bench,
     Replica,
     Scenario,
@@ -44,21 +45,26 @@ def _put(setting: Setting, resource: str) -> None:
 
 
 ADDED = (
-    Scenario("leaf", AS_REPLICA, "leaf", put_before),
-    Scenario("root", AS_REPLICA, "root", put_before),
+    Scenario("leaf", AS_REPLICA, "leaf", before=put_before),
+    Scenario("root", AS_REPLICA, "root", before=put_before),
+    Scenario("mapped", AS_REPLICA, "leaf", MOUNT, put_before),
 )
 FIRST = (
     Scenario("first-on-leaf", AS_REPLICA, "leaf"),
     Scenario("first-on-root", AS_REPLICA, "root"),
+    Scenario("first-mapped", AS_REPLICA, "leaf", MOUNT),
 )
-MIDDLE = Scenario("middle", AS_REPLICA, "middle", put_before, fails="HIERARCHY_ERROR", files=2)
-OCCUPIED = Scenario("occupied", AS_REPLICA, "leaf", put_to_the_leaf)
+MIDDLE = Scenario("middle", AS_REPLICA, "middle", before=put_before, fails="HIERARCHY_ERROR", files=2)
+OCCUPIED = Scenario("occupied", AS_REPLICA, "leaf", before=put_to_the_leaf)
 SCENARIOS = (*ADDED, *FIRST, MIDDLE, OCCUPIED)
 
 
-def ours(state: State, name: str, replica: Replica, number: int) -> Replica:
-    file = state.files[name]
-    return Replica(number, replica.resource, file.path, len(file.content), "1", file.mtime)
+def assert_ours(bench: Bench, state: State, scenario: Scenario, name: str, number: int) -> None:
+    file, replica = state.files[name], state.replicas[name][number]
+    assert replica == Replica(number, replica.resource, scenario.mount + file.path, len(file.content), "1", file.mtime)
+    assert replica.resource in bench.resources.used(scenario.place)
+    if not scenario.mount:
+        assert state.contents[name] == file.content
 
 
 @pytest.mark.parametrize("scenario", ADDED, ids=lambda scenario: scenario.name)
@@ -67,12 +73,11 @@ def test_the_new_replica_is_good_and_the_old_one_stale(bench: Bench, scenario: S
     state: State = getattr(bench, run)
     assert_none_failed(state, scenario)
     for name in state.of(scenario):
-        old, new = state.replicas[name]
+        old, _ = state.replicas[name]
         assert (old.number, old.resource, old.status) == (0, DEFAULT_RESOURCE, "0")
         assert old == bench.first.replicas[name][0]
-        assert new == ours(state, name, new, 1)
-        assert new.resource in bench.resources.used(scenario.place)
-        assert state.contents[name] == state.files[name].content != Path(old.path).read_bytes()
+        assert_ours(bench, state, scenario, name, 1)
+        assert Path(old.path).read_bytes() != state.files[name].content
 
 
 @pytest.mark.parametrize("scenario", FIRST, ids=lambda scenario: scenario.name)
@@ -81,9 +86,8 @@ def test_the_first_replica_is_registered_as_any_file(bench: Bench, scenario: Sce
     state: State = getattr(bench, run)
     assert_none_failed(state, scenario)
     for name in state.of(scenario):
-        (replica,) = state.replicas[name]
-        assert replica == ours(state, name, replica, 0)
-        assert replica.resource in bench.resources.used(scenario.place)
+        assert len(state.replicas[name]) == 1
+        assert_ours(bench, state, scenario, name, 0)
 
 
 def test_a_middle_node_is_refused(bench: Bench) -> None:
