@@ -151,13 +151,13 @@ class StatBatch:
             self._stat_one(index)
 
     def _stat_all(self, start: int, stop: int) -> bool:
-        """The fast way for many; False at the first error."""
-        stat, fd = os.stat, self._fd
+        """The fast way for many; False at the first that fails or doesn't fit."""
+        lstat, pack, fd = os.lstat, _PACKED.pack, self._fd
         try:
-            rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
-        except OSError:
+            rows = [pack(*_ROW(lstat(name, dir_fd=fd))) for name in self._names[start:stop]]
+        except (OSError, struct.error):
             return False
-        self._rows[start:stop] = columns(rows)
+        self._bytes[_PACKED.size * start : _PACKED.size * stop] = b"".join(rows)
         self._errnos[start:stop] = 0
         return True
 
@@ -165,7 +165,7 @@ class StatBatch:
         """The fast way for one."""
         name = self._names[index]
         try:
-            row = _ROW(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+            row = _ROW(os.lstat(name, dir_fd=self._fd))
         except OSError as error:
             self._errnos[index] = error.errno or errno.EIO
             with self._lock:

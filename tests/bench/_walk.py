@@ -12,6 +12,7 @@ import resource
 import sys
 import threading
 import time
+from collections import deque
 
 import numpy as np
 
@@ -22,12 +23,12 @@ SLICE = 1000
 
 
 class Walk:
-    """Callers that take directories from one stack."""
+    """Callers that take directories from one queue."""
 
     def __init__(self, root: bytes, pool: StatPool) -> None:
         self.entries = 0
         self._pool = pool
-        self._waiting = [root]
+        self._waiting = deque([root])
         self._busy = 0
         self._changed = threading.Condition()
 
@@ -44,7 +45,7 @@ class Walk:
                 self._changed.notify_all()
                 return None
             self._busy += 1
-            return self._waiting.pop()
+            return self._waiting.popleft()
 
     def _visit(self, path: bytes) -> None:
         entries = 0
