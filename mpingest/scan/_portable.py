@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 import time
-from itertools import islice, pairwise
+from array import array
+from collections.abc import Sequence, Sized
+from itertools import accumulate, islice, pairwise
 from operator import attrgetter
 from stat import S_ISLNK, S_ISREG
 
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.scan.entries import columns, stat_row
+from mpingest.scan.entries import columns
 from mpingest.scan.excludes import FILE_TYPES
-from mpingest.scan.names import DT_UNKNOWN, bounds
+from mpingest.scan.names import DT_UNKNOWN
 
+_PACKED = struct.Struct("<4IQ3q")
 _ROW = attrgetter("st_mode", "st_nlink", "st_uid", "st_gid", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
@@ -47,21 +51,25 @@ class NameReader:
             if not found:
                 raise
             self._error = error
-        types = [_type_of(entry) for entry in found] if self._with_types else [DT_UNKNOWN] * len(found)
-        blob, offsets = _joined([entry.name for entry in found])
-        return blob, offsets.tobytes(), bytes(types)
+        types = bytes(map(_type_of, found)) if self._with_types else bytes(len(found))
+        return *_joined([entry.name for entry in found]), types
 
     def close(self) -> None:
         """Give back what the reading needed."""
         self._entries.close()
 
 
-def _joined(names: list[str]) -> tuple[bytes, npt.NDArray[np.uint32]]:
+def _joined(names: list[str]) -> tuple[bytes, bytes]:
+    """The names without separator, and their offsets."""
     text = "".join(names)
-    if not text.isascii():
-        encoded = [os.fsencode(name) for name in names]
-        return b"".join(encoded), bounds(np.fromiter(map(len, encoded), np.uint32, len(encoded)))
-    return text.encode("ascii"), bounds(np.fromiter(map(len, names), np.uint32, len(names)))
+    if text.isascii():
+        return text.encode("ascii"), _offsets(names)
+    encoded = [os.fsencode(name) for name in names]
+    return b"".join(encoded), _offsets(encoded)
+
+
+def _offsets(names: Sequence[Sized]) -> bytes:
+    return array("I", accumulate(map(len, names), initial=0)).tobytes()
 
 
 def _type_of(entry: os.DirEntry[str]) -> int:
@@ -81,6 +89,7 @@ class StatBatch:
     blob, offsets: the names (see ``NameSlice``)
     rows:   ``ENTRY_DTYPE``, shape (n,); left as it is where the stat fails
     errnos: int32, shape (n,); becomes 0 or the error number of each stat, and stays as it is until then
+    failed: names whose stat failed
     follow: describe a symbolic link to a regular file by that file, under the mode of the link
     """
 
@@ -101,10 +110,12 @@ class StatBatch:
             raise ValueError("offsets that are not those of the names")
         self._names = [blob[start:stop] for start, stop in pairwise(ends)]
         self._rows = rows
+        self._bytes = rows.view(np.uint8).data
         self._errnos = errnos
         self._follow = follow
         self._fd = fd
         self._taken = 0
+        self.failed = 0
         self._lock = threading.Lock()
 
     @property
@@ -134,26 +145,38 @@ class StatBatch:
         return start, stop
 
     def _stat(self, start: int, stop: int) -> None:
-        try:
-            if not self._follow:
-                stat, fd = os.stat, self._fd
-                rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
-                self._rows[start:stop] = columns(rows)
-                self._errnos[start:stop] = 0
-                return
-        except OSError:
-            pass  # one by one, then
+        if stop - start > 1 and not self._follow and self._stat_all(start, stop):
+            return
         for index in range(start, stop):
             self._stat_one(index)
 
+    def _stat_all(self, start: int, stop: int) -> bool:
+        """The fast way for many; False at the first that fails or doesn't fit."""
+        lstat, pack, fd = os.lstat, _PACKED.pack, self._fd
+        try:
+            rows = [pack(*_ROW(lstat(name, dir_fd=fd))) for name in self._names[start:stop]]
+        except (OSError, struct.error):
+            return False
+        self._bytes[_PACKED.size * start : _PACKED.size * stop] = b"".join(rows)
+        self._errnos[start:stop] = 0
+        return True
+
     def _stat_one(self, index: int) -> None:
+        """The fast way for one."""
         name = self._names[index]
         try:
-            row = stat_row(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+            row = _ROW(os.lstat(name, dir_fd=self._fd))
         except OSError as error:
             self._errnos[index] = error.errno or errno.EIO
+            with self._lock:
+                self.failed += 1
             return
-        self._rows[index : index + 1] = columns([self._followed(name, row) if self._follow else row])
+        if self._follow:
+            row = self._followed(name, row)
+        try:
+            _PACKED.pack_into(self._bytes, _PACKED.size * index, *row)
+        except struct.error:
+            self._rows[index : index + 1] = columns([row])
         self._errnos[index] = 0
 
     def _followed(self, name: bytes, link: tuple[int, ...]) -> tuple[int, ...]:
@@ -163,4 +186,4 @@ class StatBatch:
             target = os.stat(name, dir_fd=self._fd)
         except OSError:
             return link
-        return (link[0], *stat_row(target)[1:]) if S_ISREG(target.st_mode) else link
+        return (link[0], *_ROW(target)[1:]) if S_ISREG(target.st_mode) else link
