@@ -79,6 +79,11 @@ class Handler:
         return self.has("pre_coll_modify") or self.has("post_coll_modify")
 
     @property
+    def wants_new_directories(self) -> bool:
+        """Whether a directory whose collection is made makes a difference to the script."""
+        return self.has("pre_coll_create") or self.has("post_coll_create")
+
+    @property
     def may_delete(self) -> bool:
         """Whether anything that is gone may have to be deleted."""
         return self.has("delete_mode") or self.defaults.delete_mode is not DeleteMode.DO_NOT_DELETE

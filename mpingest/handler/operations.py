@@ -20,8 +20,9 @@ class Operation(Enum):
     ======================== =============== ================ ============= ========= =============== =================
 
     The change is that of the file since the job last brought it in. metadata-only: only ctime, mode or owner differ;
-    metadata() and acl() are asked again then. retry: it failed the last time. deleted: it is gone, and its
-    ``DeleteMode`` wants its object gone too.
+    metadata() and acl() are asked again then. retry: it failed the last time, when it was new; if it failed as
+    modified or metadata-only, the object is looked at, made what it should be, and the hooks are those for modify.
+    deleted: it is gone, and its ``DeleteMode`` wants its object gone too.
 
     register, put: where an object turns out to be there already, it is adopted if it is what it should be; else
     REGISTER_SYNC updates the replica with the same physical path (fails where there is none),

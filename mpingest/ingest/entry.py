@@ -19,7 +19,7 @@ from mpingest.ingest.content import SourceError, Vanished
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.kinds import is_unchanged, kind_avus, kind_of, reason_to_skip
-from mpingest.ingest.names import UnusableName, text
+from mpingest.ingest.names import Name, UnusableName, text
 from mpingest.ingest.put import Upload
 from mpingest.ingest.register import Conflict, Registration
 from mpingest.ingest.retry import RetryPolicy
@@ -169,6 +169,14 @@ class EntryIngestor:
         """
         return self.subjects.work_on(relative, row, self._make_collection)
 
+    def note_collection(self, relative: bytes, row: np.void) -> None:
+        """Tell the handler of a directory that is new here, and for which nothing is to be made.
+
+        Raises RequestError, ZoneGone, one of REFUSALS.
+        """
+        if self.handler.wants_new_directories or self.handler.wants_changed_directories:
+            self.subjects.work_on(relative, row, self._note_collection)
+
     def modify_collection(self, relative: bytes, row: np.void) -> None:
         """Tell the handler of a directory that has changed, and whose collection was there before.
 
@@ -216,7 +224,13 @@ class EntryIngestor:
         if operation is Operation.NO_OP:
             return Finding(adopted=False)
         if operation.sends_content:
-            finding = compare_content(entry.row, entry.path, operation, replicas)
+            finding = compare_content(
+                entry.row,
+                entry.path,
+                operation,
+                replicas,
+                lambda: self.retry.run(lambda: entry.catalog.checksum(entry.logical)),
+            )
         else:
             finding = compare_registration(entry.row, self._physical_path(entry), replicas)
         if finding.adopted:
@@ -225,17 +239,43 @@ class EntryIngestor:
         return finding
 
     def _make_collection(self, entry: Entry) -> bool:
+        if entry.logical == self.subjects.job.target and self.handler.wants_new_directories:
+            self._make_parents_with_hooks(entry)
         # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
         if self.handler.has("pre_coll_create"):
             if self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
                 return False
             self.handler.hook("pre_coll_create", self.logger, entry.session, entry.meta)
-        created = self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        created = self._create_collection(entry)
         if created:
             if entry.name.avus:
                 AttributeWriter(entry.catalog, self.retry, entry.logical, "collection").add(Attributes(entry.name.avus))
             self.handler.hook("post_coll_create", self.logger, entry.session, entry.meta)
         return created
+
+    def _create_collection(self, entry: Entry) -> bool:
+        try:
+            return self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        except RequestError as error:
+            if error.verdict is not Verdict.NO_COLLECTION:
+                raise
+        self.retry.run(lambda: entry.catalog.make_collections(entry.logical.rpartition("/")[0]))
+        return self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+
+    def _make_parents_with_hooks(self, entry: Entry) -> None:
+        """Has what the target lacks above it, each with its hooks, for which path and target climb in step."""
+        above = _above(entry)
+        if self.retry.run(lambda: above.catalog.collection_exists(above.logical)):
+            return
+        self._make_parents_with_hooks(above)
+        self.handler.hook("pre_coll_create", self.logger, above.session, above.meta)
+        self.retry.run(lambda: above.catalog.make_collection(above.logical))
+        self.handler.hook("post_coll_create", self.logger, above.session, above.meta)
+
+    def _note_collection(self, entry: Entry) -> None:
+        exists = self.retry.run(lambda: entry.catalog.collection_exists(entry.logical))
+        for when in ("pre", "post"):
+            self.handler.hook(f"{when}_coll_{'modify' if exists else 'create'}", self.logger, entry.session, entry.meta)
 
     def _modify_collection(self, entry: Entry) -> None:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
@@ -369,6 +409,14 @@ class EntryIngestor:
 def _check_fit(operation: Operation, mode: DeleteMode) -> None:
     if mode not in COMPATIBLE[operation]:
         raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+
+
+def _above(entry: Entry) -> Entry:
+    """The directory and the collection that hold those of ``entry``."""
+    path, logical = os.path.dirname(entry.path), entry.logical.rpartition("/")[0]
+    return replace(
+        entry, path=path, name=Name(logical), meta=entry.meta | {"path": os.fsdecode(path), "target": logical}
+    )
 
 
 def _as_gone(entry: Entry) -> Entry:

@@ -7,12 +7,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
 from mpingest.ingest.content import Digest, Source, SourceError, open_source
-from mpingest.ingest.register import NANOSECONDS, Conflict
+from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
 
@@ -125,17 +123,11 @@ class Upload:
         self._spoiled = False
 
 
-def put_as(replica: Replica, row: np.void, path: bytes) -> bool:
-    """Whether a replica holds this very file's content, told by size and either mtime or checksum."""
-    if not replica.good or replica.size != int(row["size"]):
-        return False
-    if replica.mtime == int(row["mtime_ns"]) // NANOSECONDS:
-        return True
-    if not replica.checksum.startswith(_SHA2_PREFIX):
-        return False
+def holds_checksum(path: bytes, checksum: str) -> bool:
+    """Whether the content of a file has this checksum, as iRODS writes it; False where the file can't be read."""
     try:
         with open_source(path) as source:
-            return replica.checksum == _sha2(source)
+            return checksum == (_sha2 if checksum.startswith(_SHA2_PREFIX) else _md5)(source)
     except SourceError:
         return False
 

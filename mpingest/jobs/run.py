@@ -24,9 +24,7 @@ from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world
-from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session
-from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
@@ -35,10 +33,10 @@ from mpingest.jobs.preflight import (
     check_delete_mode,
     check_delete_unknown,
     check_resource,
+    check_writable,
     checked_jobs_directory,
     checked_root,
     checked_target,
-    writable_part,
 )
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.signals import stops_as_errors
@@ -113,48 +111,47 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     session = checked_session(options.user)
     try:
         target = checked_target(request.target, session.zone)
-        existing = writable_part(session, target)
-        check_resource(session, options.resource)
+        check_writable(session, target)
+        check_resource(session, options.resource, options.operation)
         spec = JobSpec.named(request.job_name, root, target)
         jobs_directory = checked_jobs_directory(request.jobs_directory, root)
         check_delete_mode(handler, session, root_meta(spec, options))
         job = JobDirectory.of(jobs_directory, spec)
         lock = stack.enter_context(job.locked())
-        if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
-            _make_parents(session, parent)
     finally:
         session.cleanup()
     notes = [lock.note] if lock.note else []
-    notes += _note_another_way(job, options)
+    before = _last_summary(job)
+    notes += _note_another_way(before, options)
     _check_checkpoint(job)
     runs = job.runs()
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    opened = OpenRun(spec, job, job.new_run(), notes)
+    root_row = entry_row(os.stat(root))
+    opened = OpenRun(
+        spec, job, job.new_run(), notes, root_row, int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
+    )
     call_job_hook("pre_job", opened, options)
     return opened
 
 
-def _note_another_way(job: JobDirectory, options: RunOptions) -> list[str]:
-    """What to know if the last run decided otherwise about entries than this one will."""
+def _last_summary(job: JobDirectory) -> dict[str, Any]:
+    """What the last run that came to its end reported; empty if none has."""
     summaries = [run.file("summary.json") for run in job.runs() if os.path.exists(run.file("summary.json"))]
     if not summaries:
-        return []
+        return {}
     with open(summaries[-1], encoding="utf-8", errors="surrogateescape") as file:
-        before = json.load(file).get("way", options.way)
-    if before == options.way:
+        summary: dict[str, Any] = json.load(file)
+    return summary
+
+
+def _note_another_way(before: dict[str, Any], options: RunOptions) -> list[str]:
+    """What to know if the last run decided otherwise about entries than this one will."""
+    way = before.get("way", options.way)
+    if way == options.way:
         return []
-    return [
-        f"it was {before} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"
-    ]
-
-
-def _make_parents(session: Any, parent: str) -> None:
-    try:
-        Catalog(session).make_collections(parent)
-    except RequestError as error:
-        raise MpingestError(f"collection {parent}: cannot be made: {error}") from error
+    return [f"it was {way} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"]
 
 
 def _check_checkpoint(job: JobDirectory) -> None:
@@ -169,7 +166,8 @@ def _check_checkpoint(job: JobDirectory) -> None:
 
 
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
-    roots = [Subtree(b"", Change.UNCHANGED, entry_row(os.stat(opened.spec.root))).to_unit()]
+    change = Change.MODIFIED if opened.root_changed else Change.UNCHANGED
+    roots = [Subtree(b"", change, opened.root_row).to_unit()]
     return _farm(comm, opened, options, roots, _visitor)
 
 
@@ -248,7 +246,18 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
     with own_trouble():
         _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
-    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused)
+    summary = Summary(
+        opened.spec,
+        opened.run.number,
+        seconds,
+        counts,
+        shares,
+        failures,
+        notes,
+        options.way,
+        int(opened.root_row["mtime_ns"]),
+        refused,
+    )
     _keep_summary(opened.run, summary)
     try:
         call_job_hook("post_job", opened, options, summary=summary.to_json())

@@ -38,6 +38,8 @@ class Summary:
     """What the user should know besides."""
     way: str
     """What decided about each entry."""
+    root_mtime_ns: int
+    """Of the root directory as it was scanned, nanoseconds since the epoch."""
     refusal: str
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
 
@@ -65,6 +67,7 @@ class Summary:
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
             "way": self.way,
+            "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
         }

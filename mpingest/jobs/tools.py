@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
@@ -36,12 +38,14 @@ from mpingest.scan.pool import StatPool
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """What every rank has to know of the run."""
+    """What every rank has to know of the run. root_row: lstat of the root; root_changed: since the last run ended."""
 
     spec: JobSpec
     job: JobDirectory
     run: RunDirectory
     notes: list[str]
+    root_row: np.void
+    root_changed: bool
 
 
 class Ending(threading.Event):

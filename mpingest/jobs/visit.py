@@ -35,7 +35,7 @@ from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import StatPool
 
 _SITUATIONS = np.zeros(len(Change), np.uint8)
-_SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT
+_SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT  # but see below for some of the latter
 _SITUATIONS[Change.MODIFIED] = Situation.CHANGED
 _SITUATIONS[Change.METADATA] = Situation.METADATA
 
@@ -46,6 +46,9 @@ def _situations(files: EntryBatch, comparison: Comparison) -> npt.NDArray[np.uin
     changed = comparison.change == Change.MODIFIED
     outcome = comparison.results["outcome"]
     situations[changed & (outcome == Outcome.UNSETTLED)] = Situation.UNSETTLED
+    # An object was there when it failed, and nothing more is known of that.
+    had_object = np.isin(comparison.results["change"], (Change.MODIFIED, Change.METADATA))
+    situations[(comparison.change == Change.RETRY) & had_object] = Situation.FOUND
     # What was left alone has no object, nor has what was something else, such as a directory or a pipe.
     was_other = (comparison.rows["mode"] ^ files.rows["mode"]) & TYPE_BITS != 0
     situations[changed & ((outcome == Outcome.SKIPPED) | was_other)] = Situation.ABSENT
@@ -164,7 +167,13 @@ class _Visit:
         """Has the directory's collection, if it is to have one; whether it was there before."""
         ingestor, relative, row = self.visitor.ingestor, self.subtree.relative, self.subtree.row
         # A script that says where files belong has the collections made that it names, and only these.
-        if operation is Operation.NO_OP or ingestor.handler.has("collection_for"):
+        if ingestor.handler.has("collection_for"):
+            return False
+        if operation is Operation.NO_OP:
+            if self.rows is None:
+                ingestor.note_collection(relative, row)
+            elif self.subtree.change != Change.UNCHANGED:
+                ingestor.modify_collection(relative, row)
             return False
         if self._has_collection:
             if self.subtree.change != Change.UNCHANGED:
@@ -228,7 +237,8 @@ class _Visit:
         changes = comparison.change
         self.visitor.recorder.seen(files, changes)
         plan = np.zeros(len(files), PLAN_DTYPE)
-        plan["change"] = changes
+        # While it fails, what is recorded stays that with which it failed first.
+        plan["change"] = np.where(changes == Change.RETRY, comparison.results["change"], changes)
         plan["situation"] = _situations(files, comparison)
         plan["settled"] = settled(files.rows, began)
         plan["replica"] = comparison.results["code"].clip(min=0)
