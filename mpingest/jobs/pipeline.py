@@ -375,6 +375,8 @@ class Pipeline:
             else:
                 retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
         recorded.flush()
+        if retries:
+            self.tools.recorder.add(tally.RETRIED, len(retries))
         if self.tools.ending.is_set():
             return  # nobody asks for the rest any more
         with self._changed:

@@ -86,6 +86,8 @@ class Summary:
         requests, changing = int(total[tally.REQUESTS]), int(total[tally.CATALOG_CHANGES])
         sent = human_bytes(int(total[tally.SENT]))
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
+        if retried := int(total[tally.RETRIED]):
+            yield f"  retried      {retried:,} times in this run, as max_retries() of the handler asks"
         if excluded := int(total[tally.EXCLUDED]):
             yield f"  excluded     {excluded:,} names, with all below them: neither looked at nor taken as gone"
         if failed := int(total[tally.DIRECTORIES_FAILED]):

@@ -64,5 +64,9 @@ test_delete_modes
                                                 scenarios/test_delete.py::test_collections_go_with_their_directories_and_an_emptied_one_stays
   incompatible pairs                            scenarios/test_delete.py::test_a_directory_whose_mode_does_not_fit_is_refused_before_any_work
                                                 scenarios/test_delete.py::test_a_job_whose_mode_does_not_fit_is_refused_before_any_work
+(beside the framework's tests, from its source)
+  hooks of the root and of parents of the target
+                                                scenarios/test_around.py::test_the_root_and_the_parents_of_the_target_have_their_hooks
+  equal objects are not put again (its #130)    scenarios/test_around.py::test_an_equal_object_is_adopted_by_its_checksum
 test_s3_bucket_scan                             not here: mpingest scans file systems
 """  # noqa: E501
