@@ -142,11 +142,16 @@ class Pipeline:
     _last_progress: float = 0.0
 
     def __post_init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._scannable = threading.Condition(lock)
         self._news = threading.Event()
         self._threads = [
-            threading.Thread(target=self._work, name=f"session-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(self._next_task,), name=f"session-{number}", daemon=True)
             for number in range(self.sessions)
+        ] + [
+            threading.Thread(target=self._work, args=(self._next_slow_scan,), name=f"scan-{number}", daemon=True)
+            for number in range(self.sessions, self.tools.pool.threads)
         ]
 
     def __enter__(self) -> Pipeline:
@@ -159,7 +164,7 @@ class Pipeline:
             self.tools.ingestor.logger.warning("cut short", reason=str(error), at=self._whereabouts())
         with self._changed:
             self.tools.ending.set()
-            self._changed.notify_all()
+            self._wake()
         end = time.monotonic() + (0.0 if self._abandoned else PATIENCE_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -178,9 +183,14 @@ class Pipeline:
                 return (
                     busy < 2
                     and len(self._slices) - busy < MOST_ASLEEP
-                    and self._scanned(UnitKind.SLICE) < self.sessions
+                    and self._scanned(UnitKind.SLICE) < self._scanners
                 )
-            return self._scanned(UnitKind.SUBTREE) < self.sessions
+            return self._scanned(UnitKind.SUBTREE) < self._scanners
+
+    @property
+    def _scanners(self) -> int:
+        """Threads that scan now: where stats are slow, as many as may be in flight, each in another directory."""
+        return max(self.sessions, self.tools.pool.threads) if self.tools.pool.is_slow else self.sessions
 
     def _scanned(self, kind: UnitKind) -> int:
         return sum(unit.kind is kind for unit in self._scanning)
@@ -199,7 +209,7 @@ class Pipeline:
                 subtree = Subtree.from_unit(unit)
                 self._scanning.append(unit)
                 self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
-            self._changed.notify_all()
+            self._wake()
 
     def events(self) -> Iterable[Spawned | Finished]:
         """What happened since the last call. Raises what was raised in a thread."""
@@ -225,7 +235,7 @@ class Pipeline:
             eased = waiting_slices < self._slices_waiting
             self._slices_waiting = waiting_slices
             if eased:
-                self._changed.notify_all()
+                self._wake()
 
     def divisible(self) -> int:
         """Entries of the slices under way that no thread has taken."""
@@ -268,15 +278,15 @@ class Pipeline:
             self._events = deque(event for event in self._events if isinstance(event, Finished))
             for under_way in (self._slices, self._scans, self._looks, self._scanning):
                 under_way.clear()
-            self._changed.notify_all()
+            self._wake()
         self.tools.ingestor.logger.error("given up", at=self._whereabouts(), units=len(units))
         return units
 
     # The threads.
 
-    def _work(self) -> None:
+    def _work(self, next_task: Callable[[], Callable[[], None] | None]) -> None:
         try:
-            while (task := self._next_task()) is not None:
+            while (task := next_task()) is not None:
                 task()
                 self._notes.pop(threading.get_ident(), None)
                 self.tools.recorder.seal_if_due()
@@ -295,7 +305,7 @@ class Pipeline:
             if not self._abandoned:
                 self._error = self._error or error
             self.tools.ending.set()
-            self._changed.notify_all()
+            self._wake()
         self._news.set()
 
     def _note(self, doing: str, relative: bytes) -> None:
@@ -312,19 +322,36 @@ class Pipeline:
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
             while not self.tools.ending.is_set():
-                # A look makes one slice out of another, so it never has to wait for those that wait.
-                if self._looks:
-                    look = self._looks.popleft()
-                    return lambda: self._scan_on(look, self._looks)
                 # Scans before ingest: what they find is all that idle ranks can steal.
-                if self._scans and self._slices_waiting < SLICES_AHEAD:
-                    scan = self._scans.popleft()
-                    return lambda: self._scan_on(scan, self._scans)
-                if (task := self._next_ingest()) is not None:
+                if (task := self._next_scan() or self._next_ingest()) is not None:
                     return task
                 if not self._changed.wait(timeout=self._nap()):
                     return self.tools.tidy_up
             return None
+
+    def _next_slow_scan(self) -> Callable[[], None] | None:
+        with self._changed:
+            while not self.tools.ending.is_set():
+                if self.tools.pool.is_slow and (task := self._next_scan()) is not None:
+                    return task
+                self._scannable.wait()
+            return None
+
+    def _wake(self) -> None:
+        """Have threads look for something to do."""
+        self._changed.notify_all()
+        if self.tools.pool.is_slow or self.tools.ending.is_set():
+            self._scannable.notify_all()
+
+    def _next_scan(self) -> Callable[[], None] | None:
+        # A look makes one slice out of another, so it never has to wait for those that wait.
+        if self._looks:
+            look = self._looks.popleft()
+            return lambda: self._scan_on(look, self._looks)
+        if self._scans and self._slices_waiting < SLICES_AHEAD:
+            scan = self._scans.popleft()
+            return lambda: self._scan_on(scan, self._scans)
+        return None
 
     def _next_ingest(self) -> Callable[[], None] | None:
         now = time.monotonic()
@@ -359,7 +386,7 @@ class Pipeline:
                 self._slices_waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
                 self._events.append(Spawned(units))
                 queue.append(scan)
-                self._changed.notify()
+                self._wake()
         self._news.set()
 
     def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
@@ -386,7 +413,7 @@ class Pipeline:
                 heapq.heappush(run.asleep, retry)
             run.unfinished -= len(indices) - len(retries)
             if run.unfinished:
-                self._changed.notify_all()
+                self._wake()
                 return
             self._finish_slice(run)
 

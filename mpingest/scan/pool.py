@@ -147,6 +147,11 @@ class StatPool:
             raise PoolClosed
         return Stats(rows, errnos, batch.failed)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether stats take so long, by the last ones, that having several in flight pays."""
+        return self._stat_ns >= SLOW_NS
+
     def longest(self) -> InFlight | None:
         """The stat that has been in flight for longest; None if there is none. From any thread."""
         turns = list(self._turns.values())
