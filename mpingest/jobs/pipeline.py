@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -150,7 +151,9 @@ class Pipeline:
             threading.Thread(target=self._work, args=(self._next_task,), name=f"session-{number}", daemon=True)
             for number in range(self.sessions)
         ] + [
-            threading.Thread(target=self._work, args=(self._next_slow_scan,), name=f"scan-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(partial(self._next_slow_scan, number),), name=f"scan-{number}", daemon=True
+            )
             for number in range(self.sessions, self.tools.pool.threads)
         ]
 
@@ -190,7 +193,7 @@ class Pipeline:
     @property
     def _scanners(self) -> int:
         """Threads that scan now: where stats are slow, as many as may be in flight, each in another directory."""
-        return max(self.sessions, self.tools.pool.threads) if self.tools.pool.is_slow else self.sessions
+        return max(self.sessions, self.tools.pool.useful_callers)
 
     def _scanned(self, kind: UnitKind) -> int:
         return sum(unit.kind is kind for unit in self._scanning)
@@ -329,10 +332,11 @@ class Pipeline:
                     return self.tools.tidy_up
             return None
 
-    def _next_slow_scan(self) -> Callable[[], None] | None:
+    def _next_slow_scan(self, number: int) -> Callable[[], None] | None:
+        """For thread ``number``, which helps to scan only where so many pay."""
         with self._changed:
             while not self.tools.ending.is_set():
-                if self.tools.pool.is_slow and (task := self._next_scan()) is not None:
+                if number < self._scanners and (task := self._next_scan()) is not None:
                     return task
                 self._scannable.wait()
             return None
@@ -340,7 +344,7 @@ class Pipeline:
     def _wake(self) -> None:
         """Have threads look for something to do."""
         self._changed.notify_all()
-        if self.tools.pool.is_slow or self.tools.ending.is_set():
+        if self._scanners > self.sessions or self.tools.ending.is_set():
             self._scannable.notify_all()
 
     def _next_scan(self) -> Callable[[], None] | None:

@@ -2,7 +2,7 @@
 
 Where a stat takes a microsecond or two (a warm cache), handing work to another thread costs more than the work, so the
 caller does all of it. Where it takes hundreds (a parallel file system), the caller invites idle threads, its guests,
-who take names of the same slice until none is left. What a stat takes is measured while a caller works alone.
+who take names of the same slice until none is left. What a stat takes is measured all the while.
 
 A thread at work holds one of as many slots as there may be stats in flight. Callers wait for a slot; guests are
 invited only to free ones, and give theirs up to a caller that waits. So many callers keep all slots busy with
@@ -11,6 +11,7 @@ directories of their own, and one caller with a flat directory has them all.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -38,11 +39,30 @@ QUANTUM_NS = 500_000
 TURN_NS = 5_000_000
 """How long a guest works before it looks whether a caller needs its slot."""
 PROBE_SECONDS = 0.1
-"""How often a caller works alone for once, to see whether stats are slow still."""
+"""How often a caller invites nobody for once, to see whether stats are slow still: see ``StatPool._learn``."""
+LONELY_SECONDS = 5.0
+"""How often all other callers are held to be useless for once, likewise."""
 INERTIA = 16
-"""Stats that change half of what is held to be the time of one."""
+"""Stats, or turns, by which what they take is judged, about."""
+
+LONG_TURN_NS = 100_000
+"""What a caller does at a time without the GIL, at least, for another caller to pay where stats are fast."""
+_CORES = len(os.sched_getaffinity(0))
 
 _NOT_YET = -1
+
+
+def useful_callers(threads: int, stat_ns: float, turn_ns: float, *, native: bool = NATIVE, cores: int = _CORES) -> int:
+    """How many callers at once pay, of ``threads``.
+
+    All where stats are slow. Where they are fast, small directories are mostly Python, whose threads only wait for
+    each other: two of them take longer than one. Large ones take all cores, where the GIL is not held.
+
+    stat_ns, turn_ns: what a stat takes, and what a caller does at a time, in nanoseconds
+    """
+    if stat_ns >= SLOW_NS:
+        return threads
+    return min(threads, cores) if native and turn_ns >= LONG_TURN_NS else 1
 
 
 class PoolClosed(Exception):
@@ -106,7 +126,9 @@ class StatPool:
         self._guests_started = False
         self._closed = False
         self._stat_ns = float(GRAIN_NS)
+        self._turn_ns = 0.0
         self._probed = 0.0
+        self._learned = -math.inf
         self._turns: dict[int, tuple[_Job, float]] = {}
 
     def __enter__(self) -> StatPool:
@@ -138,7 +160,7 @@ class StatPool:
         try:
             while batch.left and not self._closed:
                 self._invite(job)
-                self._turn(job, QUANTUM_NS)
+                self._turn_ns += (self._turn(job, QUANTUM_NS) - self._turn_ns) / INERTIA
         finally:
             self._conclude(job)
         if job.error is not None:
@@ -148,9 +170,11 @@ class StatPool:
         return Stats(rows, errnos, batch.failed)
 
     @property
-    def is_slow(self) -> bool:
-        """Whether stats take so long, by the last ones, that having several in flight pays."""
-        return self._stat_ns >= SLOW_NS
+    def useful_callers(self) -> int:
+        """How many callers at once pay, by what was measured lately: with more, a scan takes longer."""
+        if time.monotonic() - self._learned > LONELY_SECONDS:
+            return 1
+        return useful_callers(self.threads, self._stat_ns, self._turn_ns)
 
     def longest(self) -> InFlight | None:
         """The stat that has been in flight for longest; None if there is none. From any thread."""
@@ -174,10 +198,10 @@ class StatPool:
 
     def _invite(self, job: _Job) -> None:
         """Offers the slice to free threads where that pays."""
-        if self._stat_ns < SLOW_NS or self._free <= 0:
+        if self._learned == -math.inf or self._stat_ns < SLOW_NS or self._free <= 0:
             return
         now = time.monotonic()
-        if now - self._probed > PROBE_SECONDS and not (job.coming or job.inside):
+        if not NATIVE and now - self._probed > PROBE_SECONDS and not (job.coming or job.inside):
             self._probed = now
             return
         left = job.batch.left
@@ -196,10 +220,10 @@ class StatPool:
         for number in range(1, self.threads):
             threading.Thread(target=self._be_guest, name=f"stat-{number}", daemon=True).start()
 
-    def _turn(self, job: _Job, nanoseconds: int) -> None:
-        """Stats names of a slice for about so long."""
+    def _turn(self, job: _Job, nanoseconds: int) -> int:
+        """Stats names of a slice for about so long; gives how long it was."""
         grain = max(1, min(MOST_GRAIN, int(GRAIN_NS / self._stat_ns)))
-        alone = not (job.coming or job.inside)
+        alone = self._is_alone()
         left = job.batch.left
         limited = self.rate.limited
         most = self.rate.take(max(1, min(grain, left))) if limited else left
@@ -211,8 +235,19 @@ class StatPool:
             del self._turns[thread]
         if limited:
             self.rate.give_back(most - done)
-        if alone and done:
-            self._stat_ns += (spent / done - self._stat_ns) * done / (done + INERTIA)
+        if done and (NATIVE or (alone and self._is_alone()) or time.monotonic() - self._learned > 2 * LONELY_SECONDS):
+            self._learn(done, spent)
+        return spent
+
+    def _is_alone(self) -> bool:
+        return self._free == self.threads - 1
+
+    def _learn(self, done: int, nanoseconds: int) -> None:
+        """Takes in what stats took. In Python that counts only of a thread that was alone, unless there never is one:
+        others make it wait for the GIL, which would look like slow stats, and call for even more threads.
+        """
+        self._stat_ns += (nanoseconds / done - self._stat_ns) * done / (done + INERTIA)
+        self._learned = time.monotonic()
 
     def _conclude(self, job: _Job) -> None:
         """Gives slots back, also those of guests still to come, and waits for those inside."""

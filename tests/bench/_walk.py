@@ -20,6 +20,7 @@ from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.pool import StatPool
 
 SLICE = 1000
+NAP_SECONDS = 0.003
 
 
 class Walk:
@@ -32,10 +33,12 @@ class Walk:
         self._busy = 0
         self._changed = threading.Condition()
 
-    def run(self) -> None:
-        """What each caller does until nothing is left."""
+    def run(self, number: int = 0) -> None:
+        """What each caller does until nothing is left; all but the first only as long as it pays."""
         while (path := self._next()) is not None:
             self._visit(path)
+            while number >= self._pool.useful_callers and (self._waiting or self._busy):
+                time.sleep(NAP_SECONDS)
 
     def _next(self) -> bytes | None:
         with self._changed:
@@ -78,7 +81,7 @@ def main(root: str, threads: str, callers: str) -> None:
     before, began = peak(), time.perf_counter()
     with StatPool(int(threads)) as pool:
         walk = Walk(os.fsencode(root), pool)
-        others = [threading.Thread(target=walk.run) for _ in range(int(callers) - 1)]
+        others = [threading.Thread(target=walk.run, args=(number,)) for number in range(1, int(callers))]
         for other in others:
             other.start()
         walk.run()

@@ -14,7 +14,7 @@ import pytest
 
 from mpingest.scan import pool as pools
 from mpingest.scan.names import NameSlice
-from mpingest.scan.pool import PoolClosed, StatPool
+from mpingest.scan.pool import PoolClosed, StatPool, useful_callers
 from mpingest.scan.rate import StatRate
 from tests.bench._latency import build_shim, delayed, stats_and_peak
 
@@ -74,6 +74,22 @@ def test_every_caller_gets_what_it_asked_for(sharing: None, folder: bytes, fd: i
             worker.join()
         assert pool.longest() is None
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("stat_us", "turn_us", "native", "callers"),
+    [
+        (300, 300, False, 16),
+        (300, 9000, True, 16),
+        (1, 10, True, 1),
+        (1, 200, True, 4),
+        (2, 10, False, 1),
+        (2, 400, False, 1),
+    ],
+)
+def test_as_many_callers_as_pay(stat_us: float, turn_us: float, native: bool, callers: int) -> None:
+    assert useful_callers(16, stat_us * 1000, turn_us * 1000, native=native, cores=4) == callers
+    assert useful_callers(1, stat_us * 1000, turn_us * 1000, native=native, cores=4) == 1
 
 
 def test_nothing_to_stat(folder: bytes, fd: int) -> None:
@@ -159,7 +175,7 @@ def test_slow_stats_are_in_flight_together_but_never_too_many(
 HUNG_SCAN = """
 import os, sys, threading, time
 from mpingest.scan.directory import DirectoryScan
-from mpingest.scan.pool import PoolClosed, StatPool
+from mpingest.scan.pool import PoolClosed, StatPool, useful_callers
 path = os.fsencode(sys.argv[1])
 pool = StatPool(4)
 def call():
