@@ -43,8 +43,8 @@ def noticed(at: float, awake: float) -> float:
 class Figures:
     """What came out. Times in seconds; shares of entries relative to the mean.
 
-    path:       the longest chain of things that must wait for one another
-    ideal:      no schedule is faster: the work shared out evenly, or that chain
+    ideal:      what any schedule takes at least
+    bound:      why: work (shared out evenly), path (things that must wait for one another), servers
     messages:   that rank 0 received and sent
     busy:       part of the time in which rank 0 was busy
     """
@@ -54,7 +54,7 @@ class Figures:
     directories: int
     seconds: float
     ideal: float
-    path: float
+    bound: str
     messages: int
     busy: float
     steals: int
@@ -116,13 +116,14 @@ class Simulation:
         shares = np.array([rank.executor.done for rank in workers])
         assert shares.sum() == self._work.entries
         mean = shares.mean()
+        bounds = self._work.bounds(len(workers))
         return Figures(
             workers=len(workers),
             entries=self._work.entries,
             directories=self._work.directories,
             seconds=self._end,
             ideal=self._work.least(len(workers)),
-            path=self._work.path,
+            bound=max(bounds, key=bounds.__getitem__),
             messages=self._messages,
             busy=self._busy / self._end,
             steals=sum(rank.worker.share.steals for rank in workers),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +48,7 @@ class Reading:
 
 @dataclass
 class Work:
-    """What all the work of a tree comes to. seconds: for one worker; path: the longest chain of things that must wait."""
+    """What all the work of a tree comes to. seconds: for one worker; path: the longest chain of what must wait."""
 
     shape: Shape
     costs: Costs
@@ -61,8 +60,12 @@ class Work:
     """Workers that have stats in flight now."""
 
     def least(self, workers: int) -> float:
-        """Seconds below which no schedule gets: the work shared out evenly, the longest chain, or the servers' limit."""
-        return max(self.seconds / workers, self.path, (self.entries + self.directories) / self.costs.ceiling)
+        """Seconds that any schedule takes: the work shared out evenly, the longest chain, or what servers can do."""
+        return max(self.bounds(workers).values())
+
+    def bounds(self, workers: int) -> dict[str, float]:
+        servers = (self.entries + self.directories) / self.costs.ceiling
+        return {"work": self.seconds / workers, "path": self.path, "servers": servers}
 
 
 def root_of(entries: int, seed: int = 1) -> Unit:
