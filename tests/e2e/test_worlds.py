@@ -178,3 +178,37 @@ def test_a_signal_stops_with_75_and_nothing_is_done_again(
     summary = mpingest.start(root, target, *options)
     assert summary["total"]["change_unchanged"] == done
     assert_put(session, root, target)
+
+
+def test_a_rank_that_hangs_on_a_file_ends_the_run_with_75(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    """The script stands for a file system: its call does not return, as that of a dead file server."""
+    root = make_tree({f"dir{number % 7}/file{number}": b"x" for number in range(300)} | {"dead/hung": b"x"})
+    script = tmp_path / "handler.py"
+    script.write_text(
+        "import os, time\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        while meta['path'].endswith('hung') and os.environ.get('HANGS'):\n"
+        "            time.sleep(1)\n"
+    )
+    mpingest.environment["HANGS"] = "1"
+    arguments = ["start", "--event-handler", script, "--stall-timeout", "3", root, target]
+    for ranks in (4, 1):
+        done = mpingest(*arguments, ranks=ranks, timeout=60)
+        assert done.returncode == 75, done.stderr
+        summary = mpingest.summary()
+        assert summary["exit_code"] == 75
+        [stalled] = summary["stalled"]
+        assert f"ingesting {root}/dead/hung for " in stalled["at"]
+        assert f"rank {stalled['rank']}: ingesting {root}/dead/hung" in done.stdout
+        log = (mpingest.last_run() / "log" / f"rank{stalled['rank']:05d}.jsonl").read_text()
+        assert "given up" in log
+        assert f"{root}/dead/hung" in log
+    assert len(objects_below(session, target)) == 300
+    del mpingest.environment["HANGS"]
+    again = mpingest.start(root, target, "--event-handler", script, ranks=4)
+    assert again["total"]["change_unchanged"] == 300
+    assert_registered(session, root, target)
