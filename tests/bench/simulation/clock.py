@@ -257,10 +257,11 @@ class Simulation:
                 worker.add(event.units)
             else:
                 worker.finish(event.unit)
-        executor.now = end
+        executor.delay = end - at
         while unit := worker.take(executor.room_for):
             executor.begin(unit)
         executor.throttle(worker.waiting_slices)
+        executor.delay = 0.0
         due = at >= rank.due_at
         end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(), due), end)
         rank.awake = end

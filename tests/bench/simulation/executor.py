@@ -89,6 +89,7 @@ class SimulatedExecutor:
         self.worker_ends = inf
         self.reader_ends = inf
         self.now = 0.0
+        self.delay = 0.0  # until what begins now can begin
         self._rank = rank
         self._work = work
         self._costs = work.costs
@@ -284,7 +285,7 @@ class SimulatedExecutor:
             self._pause()
             _, _, files, children = self._scans[0]
             self._scanning = True
-            self._since, self.worker_ends = self.now, inf
+            self._since, self.worker_ends = self.now + self.delay, inf
             self._servers.begin(self._rank, files + len(children), self.now)
         elif self._slices:
             self._go_on_with(self._slices[0])
@@ -293,7 +294,7 @@ class SimulatedExecutor:
 
     def _go_on_with(self, run: SliceRun) -> None:
         if self._since is None:
-            self._since = self.now
+            self._since = self.now + self.delay
             run.size = run.left
             if run.is_served:
                 self._servers.begin(self._rank, run.left, self.now)
