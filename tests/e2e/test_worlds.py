@@ -82,6 +82,22 @@ def test_one_flat_directory_is_shared(mpingest: CommandLine, make_tree: MakeTree
     assert max(work) <= 2 * count / 4, work
 
 
+def test_one_slice_is_shared(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str
+) -> None:
+    root = make_tree({f"file{number}": b"x" for number in range(600)})
+    zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.02, times=None)
+    try:
+        summary = mpingest.start(root, target, "--operation", "put_sync", ranks=5)
+    finally:
+        zone.clear_faults()
+    work = shares(summary)
+    assert sum(work) == 600
+    assert max(work) <= 2 * 600 / 4, work
+    assert sum(row["weight_finished"] for row in summary["ranks"]) == 600 + 1
+    assert_put(session, root, target)
+
+
 def test_a_run_that_is_killed_is_finished_by_the_next(
     mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str
 ) -> None:
