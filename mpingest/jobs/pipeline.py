@@ -37,8 +37,8 @@ SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks whether rows have waited long enough to be sealed."""
-CHUNK = 16
-"""Entries that a thread takes of a slice at a time."""
+CHUNK = 8
+"""Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
 RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from mpingest.jobs.pipeline import CHUNK
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -29,7 +31,7 @@ class Costs:
     name: float = 2e-6
     ingest: float = 0.0
     sessions: int = 2
-    chunk: int = 16
+    chunk: int = CHUNK
     latency: float = 10e-6
     bandwidth: float = 1e9
     entry: int = 130

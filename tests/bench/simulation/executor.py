@@ -39,6 +39,7 @@ class SliceRun:
     is_served: bool
     per_entry: float
     size: int = 0
+    under_way: float = 0.0
 
 
 @dataclass(slots=True)
@@ -263,16 +264,18 @@ class SimulatedExecutor:
         assert self._since is not None
         if run.is_served:
             return run.size - self._servers.left(self._rank, self.now)
-        return (self.now - self._since) / run.per_entry
+        return max(0.0, self.now - self._since) / run.per_entry
 
     def _pause(self) -> None:
         """Takes the worker from the first slice."""
         if self._since is None:
             return
         run = self._slices[0]
-        done = min(run.left, int(self._progress(run)))
+        progress = min(run.left, self._progress(run))
+        done = int(progress)
         self.done += done
         run.left -= done
+        run.under_way = progress - done
         if run.is_served:
             self._servers.end(self._rank, self.now)
         self._since = None
@@ -294,7 +297,8 @@ class SimulatedExecutor:
 
     def _go_on_with(self, run: SliceRun) -> None:
         if self._since is None:
-            self._since = self.now + self.delay
+            self._since = self.now + self.delay - run.under_way * run.per_entry
+            run.under_way = 0.0
             run.size = run.left
             if run.is_served:
                 self._servers.begin(self._rank, run.left, self.now)
