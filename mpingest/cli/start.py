@@ -138,6 +138,15 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="How long to wait for a zone that stops answering before the run ends with exit code 75.",
 )
 @click.option(
+    "--stall-timeout",
+    type=click.FloatRange(0),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="End the run with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
+    "it names rank and path. 0: never.",
+)
+@click.option(
     "--irods-idle-disconnect-seconds",
     type=click.FloatRange(0),
     default=60.0,
@@ -239,6 +248,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         sessions=chosen["sessions_per_rank"],
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],
+        stall_timeout=chosen["stall_timeout"] or None,
         idle_seconds=chosen["irods_idle_disconnect_seconds"],
         ignore_cache=chosen["ignore_cache"],
         initial_ingest=chosen["initial_ingest"],

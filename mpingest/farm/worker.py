@@ -181,15 +181,19 @@ class Worker:
         if self._owes_answer:
             raise ProtocolError("GIVE while another is unanswered")
         self._owes_answer = True
-        if kind is UnitKind.SLICE and not self.stopping:
-            self._divide(len(thieves) - self._backlog.slices, divide)
-        subtrees, slices, _ = self._stealable(divisible=0)
-        if kind is UnitKind.SUBTREE:
+        subtrees, _, _ = self._stealable(divisible=0)
+        if kind is UnitKind.SUBTREE and subtrees:
             parts = self._backlog.remove_subtrees(subtrees, len(thieves))
-        else:
-            given = self._backlog.remove_slices(slices - slices // (len(thieves) + 1))
-            parts = [given[i :: len(thieves)] for i in range(len(thieves))]
+        else:  # slices are wanted, or better than nothing
+            parts = self._slices_for(len(thieves), divide)
         return [Send(thief, encode(Work(part))) for thief, part in zip(thieves, parts, strict=True)]
+
+    def _slices_for(self, thieves: int, divide: Divide) -> list[list[Unit]]:
+        if not self.stopping:
+            self._divide(thieves - self._backlog.slices, divide)
+        _, slices, _ = self._stealable(divisible=0)
+        given = self._backlog.remove_slices(slices - slices // (thieves + 1))
+        return [given[i::thieves] for i in range(thieves)]
 
     def _divide(self, parts: int, divide: Divide) -> None:
         if parts <= 0 or not self.running:

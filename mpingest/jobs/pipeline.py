@@ -39,8 +39,8 @@ SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
-CHUNK = 16
-"""Entries that a thread takes of a slice at a time."""
+CHUNK = 8
+"""Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
 RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64
@@ -139,6 +139,8 @@ class Pipeline:
     _abandoned: bool = False
     _notes: dict[int, _Note] = field(default_factory=dict)
     """By thread; none where it has nothing to do."""
+    _pace: float = 0.0
+    """Seconds that a thread lately took for an entry; 0 before the first."""
     _last_counts: tally.Counts = field(default_factory=tally.new_counts)
     _last_progress: float = 0.0
 
@@ -241,9 +243,10 @@ class Pipeline:
                 self._wake()
 
     def divisible(self) -> int:
-        """Entries of the slices under way that no thread has taken."""
+        """Entries of the slices under way that no thread has taken, but for those that will soon be done."""
+        soon = int(WORTH_SECONDS * self.sessions / self._pace) if self._pace else 0
         with self._changed:
-            return sum(run.not_begun for run in self._slices)
+            return max(0, sum(run.not_begun for run in self._slices) - soon)
 
     def divide(self, parts: int) -> list[Unit]:
         """Take chunks that no thread has taken out of the slices under way, the newest slice first."""
@@ -396,6 +399,7 @@ class Pipeline:
     def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
         recorded = _Recording(self.tools.recorder, run.slice)
         retries = []
+        began = time.monotonic()
         for index in indices:
             if self.tools.ending.is_set():
                 break
@@ -410,6 +414,7 @@ class Pipeline:
             self.tools.recorder.add(tally.RETRIED, len(retries))
         if self.tools.ending.is_set():
             return  # nobody asks for the rest any more
+        self._pace = (self._pace + (time.monotonic() - began) / len(indices)) / 2
         with self._changed:
             if self._abandoned:
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -42,6 +42,8 @@ class Summary:
     """Of the root directory as it was scanned, nanoseconds since the epoch."""
     refusal: str
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
+    stalled: Sequence[tuple[int, str]] = ()
+    """Ranks that made no progress, and on what: the run ended early."""
 
     @property
     def total(self) -> tally.Counts:
@@ -50,7 +52,9 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """SOME_FAILED where any entry or directory failed."""
+        """STOPPED_EARLY where a rank stalled; else SOME_FAILED where any entry or directory failed."""
+        if self.stalled:
+            return ExitCode.STOPPED_EARLY
         failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
         return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
 
@@ -70,6 +74,7 @@ class Summary:
             "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
+            "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
         }
 
     def lines(self) -> Iterator[str]:
@@ -92,6 +97,10 @@ class Summary:
             yield f"  excluded     {excluded:,} names, with all below them: neither looked at nor taken as gone"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
             yield f"  directories  {failed:,} failed: nothing below them was looked at"
+        for rank, what in self.stalled:
+            yield f"  stalled      rank {rank}: {what}"
+        if self.stalled:
+            yield "  stopped      early: run the same line again when what it was stuck on answers"
         if self.refusal:
             yield f"  refused      {self.refusal}"
         elif self.exit_code is ExitCode.SOME_FAILED:

@@ -21,6 +21,7 @@ from mpingest.farm.worker import Worker
 from .costs import Costs
 from .executor import SimulatedExecutor, root_of
 from .executor import Work as TreeWork
+from .servers import Servers
 from .shapes import Shape
 
 _DOUBLING = [0.0, *accumulate(FIRST_PAUSE * 2**i for i in range(8) if FIRST_PAUSE * 2**i < LONGEST_PAUSE)]
@@ -43,8 +44,8 @@ def noticed(at: float, awake: float) -> float:
 class Figures:
     """What came out. Times in seconds; shares of entries relative to the mean.
 
-    path:       the longest chain of things that must wait for one another
-    ideal:      no schedule is faster: the work shared out evenly, or that chain
+    ideal:      what any schedule takes at least
+    bound:      why: work (shared out evenly), path (things that must wait for one another), servers
     messages:   that rank 0 received and sent
     busy:       part of the time in which rank 0 was busy
     """
@@ -54,7 +55,7 @@ class Figures:
     directories: int
     seconds: float
     ideal: float
-    path: float
+    bound: str
     messages: int
     busy: float
     steals: int
@@ -76,10 +77,10 @@ class Rank:
 
     __slots__ = ("awake", "due_at", "executor", "inbox", "number", "reader_at", "turn_at", "worker", "worker_at")
 
-    def __init__(self, number: int, work: TreeWork) -> None:
+    def __init__(self, number: int, work: TreeWork, servers: Servers) -> None:
         self.number = number
         self.worker = Worker()
-        self.executor = SimulatedExecutor(work)
+        self.executor = SimulatedExecutor(number, work, servers)
         self.inbox: list[tuple[int, bytes]] = []
         self.awake = 0.0
         self.turn_at = inf
@@ -94,7 +95,9 @@ class Simulation:
     def __init__(self, shape: Shape, entries: int, workers: int, costs: Costs) -> None:
         self._costs = costs
         self._work = TreeWork(shape, costs)
-        self._ranks = [Rank(number, self._work) for number in range(workers + 1)]
+        self._servers = Servers(costs)
+        self._served_at = inf
+        self._ranks = [Rank(number, self._work, self._servers) for number in range(workers + 1)]
         self._coordinator = Coordinator(range(1, workers + 1), [root_of(entries)])
         self._interval = report_seconds(workers)
         self._queue: list[tuple[float, int, object, Rank | int, object]] = []
@@ -116,13 +119,14 @@ class Simulation:
         shares = np.array([rank.executor.done for rank in workers])
         assert shares.sum() == self._work.entries
         mean = shares.mean()
+        bounds = self._work.bounds(len(workers))
         return Figures(
             workers=len(workers),
             entries=self._work.entries,
             directories=self._work.directories,
             seconds=self._end,
             ideal=self._work.least(len(workers)),
-            path=self._work.path,
+            bound=max(bounds, key=bounds.__getitem__),
             messages=self._messages,
             busy=self._busy / self._end,
             steals=sum(rank.worker.share.steals for rank in workers),
@@ -191,6 +195,16 @@ class Simulation:
         rank.executor.worker_done()
         self._wake(rank, at)
 
+    def _served(self, at: float, *_: object) -> None:
+        if self._served_at != at:
+            return  # more or fewer ranks have stats in flight since
+        self._served_at = inf
+        _, number = self._servers.next()
+        rank = self._ranks[number]
+        rank.executor.now = at
+        rank.executor.served()
+        self._wake(rank, at)
+
     def _reader_done(self, at: float, rank: Rank, _: object) -> None:
         if rank.reader_at != at:
             return
@@ -218,6 +232,11 @@ class Simulation:
             rank.reader_at = executor.reader_ends
             if rank.reader_at < inf:
                 self._at(rank.reader_at, self._reader_done, rank)
+        served_at, _ = self._servers.next()
+        if served_at != self._served_at:
+            self._served_at = served_at
+            if served_at < inf:
+                self._at(served_at, self._served, 0)
 
     def _turn(self, at: float, rank: Rank, _: object) -> None:
         """What ``transport._Working.turn`` does."""
@@ -238,10 +257,11 @@ class Simulation:
                 worker.add(event.units)
             else:
                 worker.finish(event.unit)
-        executor.now = end
+        executor.delay = end - at
         while unit := worker.take(executor.room_for):
             executor.begin(unit)
         executor.throttle(worker.waiting_slices)
+        executor.delay = 0.0
         due = at >= rank.due_at
         end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(), due), end)
         rank.awake = end

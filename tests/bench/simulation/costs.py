@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from mpingest.jobs.pipeline import CHUNK
+
 
 @dataclass(frozen=True)
 class Costs:
     """stat:    latency of one stat: dwalk sees 0.86 ms on Lustre (mpifileutils#552: 64 ranks, 74,000 items/s)
     in_flight:  stats that a rank has in flight
     ceiling:    stats a second that the file system's servers can do for all ranks together: 544,000 on one pair of
-                metadata servers is the most that is published for Lustre; with more in flight each takes longer
+                metadata servers is the most that is published for Lustre. Ranks that scan share it
     open:       opendir and the first getdents
     name:       each name that getdents gives: 500,000 names/s
     ingest:     one request to the zone, 0 for a scan alone; 14 ms is 70 requests/s
@@ -29,7 +31,7 @@ class Costs:
     name: float = 2e-6
     ingest: float = 0.0
     sessions: int = 2
-    chunk: int = 16
+    chunk: int = CHUNK
     latency: float = 10e-6
     bandwidth: float = 1e9
     entry: int = 130
@@ -38,18 +40,14 @@ class Costs:
     turn: float = 30e-6
     slice_size: int = 1000
 
-    def stat_among(self, scanning: int) -> float:
-        """One stat while so many ranks scan."""
-        return max(self.stat, scanning * self.in_flight / self.ceiling)
+    def scan(self, entries: int) -> float:
+        """A directory that is stat'ed at once, if no one else scans."""
+        return self.open + entries * self.name + ceil(entries / self.in_flight) * self.stat
 
-    def scan(self, entries: int, scanning: int = 1) -> float:
-        """A directory that is stat'ed at once."""
-        return self.open + entries * self.name + ceil(entries / self.in_flight) * self.stat_among(scanning)
-
-    def per_entry(self, is_statted: bool, scanning: int = 1) -> float:
-        """One of many entries of a slice."""
+    def per_entry(self, is_statted: bool) -> float:
+        """One of many entries of a slice, if no one else scans."""
         ingest = self.ingest / self.sessions
-        return ingest if is_statted else ingest + self.stat_among(scanning) / self.in_flight
+        return ingest if is_statted else ingest + self.stat / self.in_flight
 
     @property
     def granule(self) -> int:

@@ -5,8 +5,8 @@ of any size takes no memory, and is the same whoever scans it in whatever order.
 
 What the shapes are after:
 
-* ``namespace``: sizes of directories are heavy-tailed. 600 million files in 36 million directories (six indexes at LANL:
-  J. Kline, SC23, LA-UR-23-28958) make 16.7 files a directory; J. Douceur and W. Bolosky, "A Large-Scale Study of
+* ``namespace``: sizes of directories are heavy-tailed. 600 million files in 36 million directories (six indexes at
+  LANL: J. Kline, SC23, LA-UR-23-28958) make 16.7 files a directory; J. Douceur and W. Bolosky, "A Large-Scale Study of
   File-System Contents" (SIGMETRICS 1999), and N. Agrawal et al., "A Five-Year Study of File-System Metadata"
   (FAST 2007) give distributions of directory sizes. Here: lognormal with that mean and sigma 1.9, so a median of 3,
   and uneven shares of what is below.
@@ -35,7 +35,7 @@ _NODE = struct.Struct("<QqHd")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A directory. entries: in it and all below; level: below the root; ready: when it could be found at the earliest."""
+    """A directory. entries: in it and all below; level: below the root; ready: when it can be found at the earliest."""
 
     seed: int
     entries: int
