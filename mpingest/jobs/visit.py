@@ -87,8 +87,9 @@ class _Visit:
                 return
             diff = DirectoryDiff(self.rows)
             began = time.time_ns()
-            for batch in scan.slices(self.visitor.options.slice_size):
-                yield self._sort_out(batch, diff, began)
+            for portion in scan.portions(self.visitor.options.slice_size):
+                diff.note_present(portion.left_out)
+                yield self._sort_out(portion.entries, diff, began)
                 began = time.time_ns()
             self._conclude(scan, diff)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -128,8 +128,15 @@ class DirectoryDiff:
         self._seen[row] = True
         return comparison
 
+    def note_present(self, names: Sequence[bytes]) -> None:
+        """Names that are there but not compared, as they are excluded or could not be stat'ed: they count as seen."""
+        if not names or not len(self._entries):
+            return
+        row = self._index.locate(EntryBatch.build(names, np.zeros(len(names), ENTRY_DTYPE)))
+        self._seen[row[row >= 0]] = True
+
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
-        """The rows that no slice held, as recorded, and their Outcome, shape (n,).
+        """The rows that were not seen, as recorded, and their Outcome, shape (n,).
 
         Means anything only after every slice of a scan without error.
         """

@@ -15,9 +15,10 @@ from mpingest.scan.entries import EntryBatch, stat_row
 
 def scan(path: Path, size: int = 100, follow_links: bool = False) -> list[EntryBatch]:
     with DirectoryScan(os.fsencode(path), follow_links=follow_links) as directory:
-        batches = list(directory.slices(size))
+        portions = list(directory.portions(size))
     assert directory.errors == []
-    return batches
+    assert not any(portion.left_out for portion in portions)
+    return [portion.entries for portion in portions]
 
 
 def by_name(batches: list[EntryBatch]) -> dict[bytes, tuple[int, ...]]:
@@ -65,11 +66,11 @@ def test_a_name_that_vanishes_is_not_there_and_not_an_error(tmp_path: Path) -> N
     for number in range(20):
         (tmp_path / str(number)).touch()
     with DirectoryScan(os.fsencode(tmp_path)) as directory:
-        slices = directory.slices(10)
-        seen = next(slices).names()
+        portions = directory.portions(10)
+        seen = next(portions).entries.names()
         for number in range(20):
             (tmp_path / str(number)).unlink()
-        rest = [name for batch in slices for name in batch.names()]
+        rest = [portion for portion in portions if len(portion.entries) or portion.left_out]
     assert len(seen) == 10
     assert rest == []
     assert directory.errors == []

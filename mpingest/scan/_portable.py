@@ -1,0 +1,166 @@
+"""What ``_native`` does, in Python, for where that isn't built."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from itertools import islice, pairwise
+from operator import attrgetter
+from stat import S_ISLNK, S_ISREG
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.scan.entries import columns, stat_row
+from mpingest.scan.excludes import FILE_TYPES
+from mpingest.scan.names import DT_UNKNOWN, bounds
+
+_ROW = attrgetter("st_mode", "st_nlink", "st_uid", "st_gid", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+
+
+class NameReader:
+    """Reads the names of the open directory ``fd``, which stays open and the caller's.
+
+    with_types: whether d_types are wanted; they cost time here
+    """
+
+    def __init__(self, fd: int, with_types: bool) -> None:
+        self._with_types = with_types
+        self._entries = os.scandir(fd)
+        self._error: OSError | None = None
+
+    def read(self, most: int) -> tuple[bytes, bytes, bytes]:
+        """The next names, at most so many; none at the end.
+
+        returns: the names without separator, their offsets (uint32, n + 1), their d_types (uint8, n)
+
+        Raises OSError where the reading breaks off, after all names before that were given.
+        """
+        if self._error is not None:
+            raise self._error
+        found: list[os.DirEntry[str]] = []
+        try:
+            found.extend(islice(self._entries, most))  # keeps what comes before an error
+        except OSError as error:
+            if not found:
+                raise
+            self._error = error
+        types = [_type_of(entry) for entry in found] if self._with_types else [DT_UNKNOWN] * len(found)
+        blob, offsets = _joined([entry.name for entry in found])
+        return blob, offsets.tobytes(), bytes(types)
+
+    def close(self) -> None:
+        """Give back what the reading needed."""
+        self._entries.close()
+
+
+def _joined(names: list[str]) -> tuple[bytes, npt.NDArray[np.uint32]]:
+    text = "".join(names)
+    if not text.isascii():
+        encoded = [os.fsencode(name) for name in names]
+        return b"".join(encoded), bounds(np.fromiter(map(len, encoded), np.uint32, len(encoded)))
+    return text.encode("ascii"), bounds(np.fromiter(map(len, names), np.uint32, len(names)))
+
+
+def _type_of(entry: os.DirEntry[str]) -> int:
+    try:
+        if entry.is_symlink():
+            return FILE_TYPES["link"]
+        if entry.is_dir(follow_symlinks=False):
+            return FILE_TYPES["directory"]
+        return FILE_TYPES["regular"] if entry.is_file(follow_symlinks=False) else DT_UNKNOWN
+    except OSError:
+        return DT_UNKNOWN
+
+
+class StatBatch:
+    """Names of the open directory ``fd`` to be stat'ed into ``rows``; any number of threads may do so together.
+
+    blob, offsets: the names (see ``NameSlice``)
+    rows:   ``ENTRY_DTYPE``, shape (n,); left as it is where the stat fails
+    errnos: int32, shape (n,); becomes 0 or the error number of each stat, and stays as it is until then
+    follow: describe a symbolic link to a regular file by that file, under the mode of the link
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        blob: bytes,
+        offsets: npt.NDArray[np.uint32],
+        rows: npt.NDArray[np.void],
+        errnos: npt.NDArray[np.int32],
+        *,
+        follow: bool,
+    ) -> None:
+        if not len(offsets) - 1 == len(rows) == len(errnos):
+            raise ValueError("arrays of different lengths")
+        ends = offsets.tolist()
+        if ends[0] != 0 or ends[-1] != len(blob) or ends != sorted(ends):
+            raise ValueError("offsets that are not those of the names")
+        self._names = [blob[start:stop] for start, stop in pairwise(ends)]
+        self._rows = rows
+        self._errnos = errnos
+        self._follow = follow
+        self._fd = fd
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        """Names that no thread has taken yet."""
+        return len(self._names) - self._taken
+
+    def run(self, most: int, grain: int, nanoseconds: int) -> tuple[int, int]:
+        """Stat names, ``grain`` at a time, until none is left, ``most`` are done or the time is over.
+
+        returns: how many were done, and the nanoseconds that they took
+        """
+        done, began, elapsed = 0, time.perf_counter_ns(), 0
+        while done < most and elapsed < nanoseconds:
+            start, stop = self._take(min(grain, most - done))
+            if start == stop:
+                break
+            self._stat(start, stop)
+            done += stop - start
+            elapsed = time.perf_counter_ns() - began
+        return done, elapsed
+
+    def _take(self, count: int) -> tuple[int, int]:
+        with self._lock:
+            start = self._taken
+            self._taken = stop = min(start + count, len(self._names))
+        return start, stop
+
+    def _stat(self, start: int, stop: int) -> None:
+        try:
+            if not self._follow:
+                stat, fd = os.stat, self._fd
+                rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
+                self._rows[start:stop] = columns(rows)
+                self._errnos[start:stop] = 0
+                return
+        except OSError:
+            pass  # one by one, then
+        for index in range(start, stop):
+            self._stat_one(index)
+
+    def _stat_one(self, index: int) -> None:
+        name = self._names[index]
+        try:
+            row = stat_row(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+        except OSError as error:
+            self._errnos[index] = error.errno or errno.EIO
+            return
+        self._rows[index : index + 1] = columns([self._followed(name, row) if self._follow else row])
+        self._errnos[index] = 0
+
+    def _followed(self, name: bytes, link: tuple[int, ...]) -> tuple[int, ...]:
+        if not S_ISLNK(link[0]):
+            return link
+        try:
+            target = os.stat(name, dir_fd=self._fd)
+        except OSError:
+            return link
+        return (link[0], *stat_row(target)[1:]) if S_ISREG(target.st_mode) else link
