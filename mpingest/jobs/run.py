@@ -14,12 +14,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.errors import MpingestError
+from mpingest.farm.collective import on_first
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
@@ -55,8 +56,6 @@ from mpingest.scan.entries import entry_row
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Answer = TypeVar("Answer")
-
 Counted = tuple[tally.Counts, npt.NDArray[np.void]]
 """Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,)."""
 
@@ -79,15 +78,13 @@ def start(request: Request) -> Summary:
     """
     comm = open_world()
     with stops_as_errors(), ExitStack() as stack:
-        opened = _on_first(comm, lambda: _open_run(stack, request))
+        opened = on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
             counts, shares = _scan_and_ingest(comm, opened, request.options)
         deleted, refused = _delete(comm, opened, request.options)
         seconds = time.monotonic() - began
-        return _on_first(
-            comm, lambda: _close_run(opened, request.options, seconds, (counts + deleted, shares), refused)
-        )
+        return on_first(comm, lambda: _close_run(opened, request.options, seconds, (counts + deleted, shares), refused))
 
 
 def _open_run(stack: ExitStack, request: Request) -> OpenRun:
@@ -165,12 +162,12 @@ def _visitor(tools: Tools, options: RunOptions) -> Visitor:
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str]:
     """Delete what is gone, if that is wanted; every rank's tally, and why it was refused."""
     roots: list[Unit] = []
-    wanted, refused = _on_first(comm, lambda: _plan_deletion(opened, options, roots))
+    wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return np.zeros((comm.size, tally.SIZE), np.int64), refused
     with abort_on_error(comm):
         counts, _ = _farm(comm, opened, options, roots, _remover)
-    counts[COORDINATOR] += _on_first(comm, lambda: _delete_collections(opened, options))
+    counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
     return counts, ""
 
 
@@ -276,21 +273,3 @@ def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
             write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
-
-
-def _on_first(comm: MPI.Comm, task: Callable[[], Answer]) -> Answer:
-    """Have rank 0 do it and tell all. Raises its MpingestError on all."""
-    answer: Answer | None = None
-    error: MpingestError | None = None
-    with abort_on_error(comm):
-        if comm.rank == COORDINATOR:
-            try:
-                answer = task()
-            except MpingestError as problem:
-                error = problem
-        wait_asleep(comm.Ibarrier())
-        answer, error = comm.bcast((answer, error), COORDINATOR)
-    if error is not None:
-        raise error
-    assert answer is not None, "rank 0 either answers or fails"
-    return answer

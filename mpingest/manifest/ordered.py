@@ -14,7 +14,7 @@ from typing import Self
 
 from mpingest.manifest.block import Block, Position
 from mpingest.manifest.combine import Combiner
-from mpingest.manifest.segment import SEAL_ROWS
+from mpingest.manifest.segment import SEAL_ROWS, segment_path
 from mpingest.manifest.table import JobAttributes, TableWriter
 
 ENOUGH_ROWS = 16_384
@@ -81,5 +81,5 @@ class OrderedSegments:
     def _begin(self) -> TableWriter:
         self._stack.close()
         number = len(self.paths) + 1
-        self.paths.append(self._directory / f"rank{self._attributes.rank:05d}-{number:06d}.h5")
+        self.paths.append(segment_path(self._directory, self._attributes.rank, number))
         return self._stack.enter_context(TableWriter(self.paths[-1], replace(self._attributes, segment=number)))

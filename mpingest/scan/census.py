@@ -150,6 +150,7 @@ class Census:
         self.oldest = Best(1, _LATEST)
         self.newest = Best(1, _LATEST)
         self._open: dict[bytes, Group] = {}  # directories counted in parts, of which more may come
+        self._spoilt: set[bytes] = set()
         self._age_edges = np.array([began_ns - days * _DAY_NS for days in (*reversed(AGE_DAYS), 0)], np.int64)
 
     @property
@@ -187,10 +188,16 @@ class Census:
         if (group := self._open.pop(path, None)) is not None:
             self._count_directories([(path, group.entries, group.bytes)])
 
-    def finish(self) -> None:
-        """Everything is counted and merged."""
-        for path in list(self._open):
+    def spoil(self, path: bytes) -> None:
+        """Not everything of this directory, which is counted in parts, was seen."""
+        self._spoilt.add(path)
+
+    def finish(self) -> list[tuple[bytes, bool]]:
+        """Everything is counted and merged: the directories that were not closed, and whether all of each was seen."""
+        ends = [(path, path not in self._spoilt) for path in self._open]
+        for path, _ in ends:
             self.close(path)
+        return ends
 
     def exclude(self, names: int) -> None:
         """Count names left out."""
@@ -208,6 +215,7 @@ class Census:
         self.excluded += other.excluded
         self.unreadable += other.unreadable
         self._keep_failures(other.failures)
+        self._spoilt |= other._spoilt
         for mine, its in zip(self._groups(), other._groups(), strict=True):
             mine.add(its.entries, its.bytes)
         _merge_groups(self.owners, other.owners)
@@ -225,6 +233,7 @@ class Census:
             "excluded": self.excluded,
             "unreadable": self.unreadable,
             "failures": [(os.fsdecode(path), reason) for path, reason in self.failures],
+            "spoilt": sorted(map(os.fsdecode, self._spoilt)),
             "groups": [_pair(group) for group in self._groups()],
             "owners": {uid: _pair(group) for uid, group in self.owners.items()},
             "open": {os.fsdecode(path): _pair(group) for path, group in self._open.items()},
@@ -244,6 +253,7 @@ class Census:
         census.failures = [(os.fsencode(path), reason) for path, reason in plain["failures"]]
         census.owners = {int(uid): Group(*pair) for uid, pair in plain["owners"].items()}
         census._open = {os.fsencode(path): Group(*pair) for path, pair in plain["open"].items()}
+        census._spoilt = set(map(os.fsencode, plain["spoilt"]))
         for group, pair in zip(census._groups(), plain["groups"], strict=True):
             group.add(*pair)
         for best, places in zip(census._bests(), plain["bests"], strict=True):

@@ -159,12 +159,15 @@ class DirectoryScan:
         finally:
             reader.close()
 
+    def stat(self, names: NameSlice) -> Portion:
+        """What names of this directory stand for. Raises PoolClosed."""
+        portion = stat_names(
+            self._fd, self.path, names, self.pool, excludes=self.excludes, follow_links=self.follow_links
+        )
+        self.errors += portion.errors
+        self.excluded += portion.excluded
+        return portion
+
     def portions(self, size: int) -> Iterator[Portion]:
         """Portions of at most ``size`` names each, in the order of the directory. Raises PoolClosed."""
-        for names in self.names(size):
-            portion = stat_names(
-                self._fd, self.path, names, self.pool, excludes=self.excludes, follow_links=self.follow_links
-            )
-            self.errors += portion.errors
-            self.excluded += portion.excluded
-            yield portion
+        return map(self.stat, self.names(size))
