@@ -273,7 +273,11 @@ class Census:
         linked = files.rows["nlink"] > 1
         if linked.any():
             self.linked.add(int(linked.sum()), _sums(sizes[linked], np.zeros(int(linked.sum()), np.intp), 1)[0])
-        for best, values in ((self.largest_files, -sizes), (self.oldest, mtimes), (self.newest, -mtimes)):
+        for best, values in (
+            (self.largest_files, -sizes),
+            (self.oldest, mtimes),
+            (self.newest, -np.maximum(mtimes, -_LATEST)),
+        ):
             best.add(files.best(values, best))
 
     def _count_owners(self, uids: npt.NDArray[np.uint32], sizes: npt.NDArray[np.int64]) -> None:
