@@ -26,7 +26,6 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("-o", "--output", metavar="FILE", help="Write a manifest: every entry with its lstat, in HDF5.")
 @click.option(
     "--format",
-    "format_",
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
@@ -88,7 +87,7 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 def scan(
     root: str,
     output: str | None,
-    format_: str,
+    format: str,
     top: int,
     stat_threads: int,
     max_stat_rate: float | None,
@@ -125,23 +124,23 @@ def scan(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     rate = max_stat_rate or math.inf
-    request = Request(root, output, format_, top, stat_threads, rate, slice_size, excludes, one_file_system)
+    request = Request(root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system)
     try:
         found = scan(request)
         if is_first_rank():
-            _print(found, format_)
+            _print(found, format)
     except (OutputClosed, BrokenPipeError):
         _forget_output()
         return
     raise SystemExit(found.exit_code)
 
 
-def _print(found: Found, format_: str) -> None:
+def _print(found: Found, format: str) -> None:
     from mpingest.jobs import statistics
 
-    if format_ == "json":
+    if format == "json":
         print(json.dumps(statistics.to_json(found), indent=1))
-    elif format_ == "table":
+    elif format == "table":
         for line in statistics.lines(found):
             print(_printable(line))
     sys.stdout.flush()

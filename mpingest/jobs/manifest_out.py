@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from queue import Queue
 from typing import TYPE_CHECKING
 
@@ -143,12 +144,12 @@ def conclude_manifest(
         raise CannotWrite(f"{output}: cannot be written: {error.strerror}") from error
 
 
-def manifest_entries(path: str) -> Iterator[tuple[bytes, EntryBatch]]:
-    """Directories of a manifest, large ones in pieces, and their entries. Raises MpingestError."""
+@contextmanager
+def manifest_entries(path: str) -> Iterator[Iterator[tuple[bytes, EntryBatch]]]:
+    """Opens a manifest: its directories, large ones in pieces, and their entries. Raises MpingestError."""
     from pathlib import Path
 
     from mpingest.manifest.checkpoint import Checkpoint
 
     with Checkpoint.open(Path(path)) as checkpoint:
-        for rows in checkpoint:
-            yield rows.path, rows.entries
+        yield ((rows.path, rows.entries) for rows in checkpoint)

@@ -255,9 +255,11 @@ def _conclude(plan: _Plan, request: Request, census: Census, ranks: npt.NDArray[
         table = request.output or os.path.join(plan.scratch, "merged.h5")
         conclude_manifest(plan.scratch, plan.root, ranks["segments"].tolist(), ends, table)
         if request.format in LINES and len(ranks) > 1:
-            with _listing(request) as listing:
-                for path, entries in manifest_entries(table):
-                    listing.write([(path, entries)])
+            with manifest_entries(table) as found:
+                _remove(plan.scratch)  # for a launcher whose output nobody reads gives no rank the time to
+                with _listing(request) as listing:
+                    for path, entries in found:
+                        listing.write([(path, entries)])
     return census.unreadable
 
 
