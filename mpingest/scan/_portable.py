@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 import time
 from itertools import islice, pairwise
@@ -13,10 +14,11 @@ from stat import S_ISLNK, S_ISREG
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.scan.entries import columns, stat_row
+from mpingest.scan.entries import columns
 from mpingest.scan.excludes import FILE_TYPES
 from mpingest.scan.names import DT_UNKNOWN, bounds
 
+_PACKED = struct.Struct("<4IQ3q")
 _ROW = attrgetter("st_mode", "st_nlink", "st_uid", "st_gid", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 
 
@@ -101,6 +103,7 @@ class StatBatch:
             raise ValueError("offsets that are not those of the names")
         self._names = [blob[start:stop] for start, stop in pairwise(ends)]
         self._rows = rows
+        self._bytes = rows.view(np.uint8).data
         self._errnos = errnos
         self._follow = follow
         self._fd = fd
@@ -134,26 +137,36 @@ class StatBatch:
         return start, stop
 
     def _stat(self, start: int, stop: int) -> None:
-        try:
-            if not self._follow:
-                stat, fd = os.stat, self._fd
-                rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
-                self._rows[start:stop] = columns(rows)
-                self._errnos[start:stop] = 0
-                return
-        except OSError:
-            pass  # one by one, then
+        if stop - start > 1 and not self._follow and self._stat_all(start, stop):
+            return
         for index in range(start, stop):
             self._stat_one(index)
 
+    def _stat_all(self, start: int, stop: int) -> bool:
+        """The fast way for many; False at the first error."""
+        stat, fd = os.stat, self._fd
+        try:
+            rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
+        except OSError:
+            return False
+        self._rows[start:stop] = columns(rows)
+        self._errnos[start:stop] = 0
+        return True
+
     def _stat_one(self, index: int) -> None:
+        """The fast way for one."""
         name = self._names[index]
         try:
-            row = stat_row(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+            row = _ROW(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
         except OSError as error:
             self._errnos[index] = error.errno or errno.EIO
             return
-        self._rows[index : index + 1] = columns([self._followed(name, row) if self._follow else row])
+        if self._follow:
+            row = self._followed(name, row)
+        try:
+            _PACKED.pack_into(self._bytes, _PACKED.size * index, *row)
+        except struct.error:
+            self._rows[index : index + 1] = columns([row])
         self._errnos[index] = 0
 
     def _followed(self, name: bytes, link: tuple[int, ...]) -> tuple[int, ...]:
@@ -163,4 +176,4 @@ class StatBatch:
             target = os.stat(name, dir_fd=self._fd)
         except OSError:
             return link
-        return (link[0], *stat_row(target)[1:]) if S_ISREG(target.st_mode) else link
+        return (link[0], *_ROW(target)[1:]) if S_ISREG(target.st_mode) else link

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 NATIVE_VARIABLE = "MPINGEST_NATIVE"
@@ -13,7 +14,9 @@ def _reason_not_native() -> str | None:
     if os.environ.get(NATIVE_VARIABLE) == "0":
         return f"{NATIVE_VARIABLE}=0"
     try:
-        from mpingest.scan import _native  # noqa: F401
+        import_module("mpingest.scan._native")
+    except ModuleNotFoundError:
+        return "not built when mpingest was installed: that takes a C compiler"
     except ImportError as error:
         return str(error)
     return None
