@@ -1,10 +1,11 @@
 """The coordinator: hands out the roots, brokers stealing, and knows when all is done.
 
-Why the end is exact. The coordinator counts a worker as idle from the worker's IDLE until it next has WORK sent there,
-by itself or through a GIVE. Three facts follow from the worker's rules and from MPI's order between two ranks:
+Why the end is exact. The coordinator counts a worker as idle from the start, or from the worker's IDLE, until it next
+has WORK sent there, by itself or through a GIVE. Three facts follow from the worker's rules and from MPI's order
+between two ranks:
 
-1. A worker receives WORK only on the coordinator's word, exactly one per word, and only after its IDLE. It says IDLE
-   again only after that WORK. So nothing is in flight to a worker that counts as idle, and it holds nothing.
+1. A worker receives WORK only on the coordinator's word, exactly one per word, and only while it counts as idle. It
+   says IDLE again only after that WORK. So nothing is in flight to a worker that counts as idle, and it holds nothing.
 2. Hence a unit is always among the roots, or on a worker that does not count as idle, or in flight to such a worker.
    If no root is left and all workers count as idle, no unit exists anywhere.
 3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight, but for
@@ -12,7 +13,10 @@ by itself or through a GIVE. Three facts follow from the worker's rules and from
 
 FINISH is sent exactly when (2) and (3) hold: never before, and nothing follows it. It is always reached: a GIVE is
 always answered, a thief always gets its WORK (if need be an empty one, whereupon it says IDLE again), units are
-finite, and no unit travels for ever (``worker`` says why).
+finite, no unit travels or is divided for ever (``worker`` says why), and a unit that makes no progress is given up.
+
+Estimates of what can be stolen may be stale, and are then too high, since workers tell at once only of more. That
+costs a GIVE in vain, whose answer sets the estimate right; it never loses or hides a unit.
 """
 
 from __future__ import annotations
@@ -23,7 +27,20 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.farm.messages import Finish, Give, Idle, Message, ProtocolError, Report, Send, Stop, Work, decode, encode
+from mpingest.farm.messages import (
+    Finish,
+    Give,
+    Idle,
+    Message,
+    ProtocolError,
+    Report,
+    Send,
+    Stalled,
+    Stop,
+    Work,
+    decode,
+    encode,
+)
 from mpingest.farm.share import Share
 from mpingest.farm.units import Unit, UnitKind
 
@@ -32,7 +49,7 @@ MAX_THIEVES = 16
 
 
 class Coordinator:
-    """State machine of the coordinator.
+    """State machine of the coordinator. Its driver sends what ``start`` says, and then calls ``receive``.
 
     workers: ranks of the workers
     roots:   units to start with
@@ -40,6 +57,7 @@ class Coordinator:
     counters: int64, shape (ranks, k), what each worker last said of its progress; k is 0 until the first message
     finished: whether FINISH is sent
     stopping: whether STOP is sent
+    stalled:  ranks that said they make no progress, and what each is stuck on
     share:    roots created and dropped
     """
 
@@ -47,15 +65,20 @@ class Coordinator:
         self.counters = np.zeros((workers.stop, 0), np.int64)
         self.finished = False
         self.stopping = False
+        self.stalled: list[tuple[int, str]] = []
         self.share = Share(units_created=len(roots))
         self._workers = workers
         self._roots = deque(roots)
-        self._idle: OrderedDict[int, None] = OrderedDict()  # the longest idle first
+        self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(workers)  # the longest idle first
         self._asked: set[int] = set()  # victims with an unanswered GIVE
         # What can be stolen from whom; zero for the idle and the asked, so that an argmax finds the victim.
         self._subtrees = np.zeros(workers.stop, np.int64)
         self._slices = np.zeros(workers.stop, np.int64)
         self._slice_weight = np.zeros(workers.stop, np.int64)
+
+    def start(self) -> list[Send]:
+        """What there is to send before any message comes."""
+        return self._hand_out() + self._finish_if_done()
 
     def receive(self, source: int, message: bytes) -> list[Send]:
         """Handles one message. Raises ProtocolError where it cannot be right in this state."""
@@ -66,13 +89,16 @@ class Coordinator:
                 self._note_idle(source)
             case Report(counters=counters) as report:
                 self._note_report(source, report)
+            case Stalled(what):
+                self.stalled.append((source, what.decode(errors="surrogateescape")))
+                return self.stop()
             case other:
                 raise ProtocolError(f"{type(other).__name__} from rank {source} sent to the coordinator")
         self._note_counters(source, counters)
         return self._hand_out() + self._match() + self._finish_if_done()
 
     def stop(self) -> list[Send]:
-        """Has everything dropped that has not begun; FINISH follows once the running units are done."""
+        """Has everything dropped that has not begun; FINISH follows once what runs is done, or given up as stalled."""
         if self.stopping or self.finished:
             return []
         self.stopping = True

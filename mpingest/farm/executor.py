@@ -49,3 +49,26 @@ class Executor(Protocol):
 
     def throttle(self, waiting_slices: int) -> None:
         """Told each turn how many slices wait to begin: a running scan holds back while they are many."""
+
+    def divisible(self) -> int:
+        """Entries of running slices that nobody has begun. 0 where slices cannot be divided."""
+
+    def divide(self, parts: int) -> Sequence[Unit]:
+        """Takes entries that nobody has begun out of running slices, as at most ``parts`` new slices.
+
+        About one part more stays where it is. The running units are smaller from now on, by the weight of the new
+        ones; one that has nothing left to do finishes as usual.
+        """
+
+    def stalled(self, seconds: float) -> str:
+        """What has made no progress at all for so long, for people; "" if something has, or nothing runs.
+
+        Asked about once a second.
+        """
+
+    def abandon(self) -> Sequence[Unit]:
+        """Gives up all units that run, and says which: no event and no trace of them comes any more.
+
+        Of what happened before only ``Finished`` events may still come. Called once, when it is stalled and the farm
+        is stopping.
+        """

@@ -1,7 +1,7 @@
 """Messages of the farm, as flat byte buffers (no pickle: rank 0 reads tens of thousands a second).
 
 Every message is an 8-byte header (tag, flag, zero, count of items) and a body of int64 or packed units,
-little-endian. What a worker says to the coordinator: IDLE, REPORT. What it hears: WORK, GIVE, STOP, FINISH.
+little-endian. What a worker says to the coordinator: IDLE, REPORT, STALLED. What it hears: WORK, GIVE, STOP, FINISH.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Report:
 
     is_answer:    whether this follows a GIVE (which it then settles)
     subtrees:     stealable subtrees
-    slices:       stealable slices
-    slice_weight: entries in all slices waiting
+    slices:       stealable slices, those included that running ones could be divided into
+    slice_weight: entries in them
     counters:     as in ``Idle``
     """
 
@@ -51,6 +51,16 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """Worker to coordinator: what I run makes no progress any more; comes before the IDLE of that worker.
+
+    what: for people, what it is stuck on
+    """
+
+    what: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Coordinator or victim to a worker that said IDLE: these units are yours. May be empty."""
 
@@ -59,7 +69,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Coordinator to victim: share your units of that kind with these ranks, one WORK to each."""
+    """Coordinator to victim: share your units of that kind with these ranks, one WORK to each.
+
+    Slices that run are divided if fewer wait than ranks are named.
+    """
 
     kind: UnitKind
     thieves: Sequence[int]
@@ -75,7 +88,7 @@ class Finish:
     """Coordinator to all workers: no unit exists anywhere. The last message of all."""
 
 
-Message = Idle | Report | Work | Give | Stop | Finish
+Message = Idle | Report | Stalled | Work | Give | Stop | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,7 @@ class _Tag(IntEnum):
     GIVE = 4
     STOP = 5
     FINISH = 6
+    STALLED = 7
 
 
 _HEADER = struct.Struct("<BBxxI")
@@ -108,14 +122,14 @@ def encode(message: Message) -> bytes:
         case Report(is_answer, subtrees, slices, slice_weight, counters):
             body = _int64([subtrees, slices, slice_weight]) + _int64(counters)
             return _pack(_Tag.REPORT, is_answer, len(counters), body)
+        case Stalled(what):
+            return _pack(_Tag.STALLED, 0, len(what), what)
         case Work(units):
             return _pack(_Tag.WORK, 0, len(units), _pack_units(units))
         case Give(kind, thieves):
             return _pack(_Tag.GIVE, kind, len(thieves), _int64(thieves))
-        case Stop():
-            return _pack(_Tag.STOP)
-        case Finish():
-            return _pack(_Tag.FINISH)
+        case Stop() | Finish():
+            return _pack(_Tag.STOP if isinstance(message, Stop) else _Tag.FINISH)
 
 
 def decode(data: bytes) -> Message:
@@ -129,14 +143,14 @@ def decode(data: bytes) -> Message:
                 numbers = _numbers(data, _BACKLOG_FIELDS + count)
                 subtrees, slices, slice_weight = numbers[:_BACKLOG_FIELDS].tolist()
                 return Report(bool(flag), subtrees, slices, slice_weight, numbers[_BACKLOG_FIELDS:])
+            case _Tag.STALLED:
+                return Stalled(_text(data, count))
             case _Tag.WORK:
                 return Work(_unpack_units(data, count))
             case _Tag.GIVE:
                 return Give(UnitKind(flag), _numbers(data, count).tolist())
-            case _Tag.STOP:
-                return Stop()
-            case _Tag.FINISH:
-                return Finish()
+            case _Tag.STOP | _Tag.FINISH:
+                return Stop() if tag == _Tag.STOP else Finish()
     except (struct.error, ValueError) as error:
         raise ProtocolError(f"not a message of the farm: {data[:16]!r}… ({len(data)} bytes)") from error
     raise ProtocolError(f"unknown message tag {tag}")
@@ -154,6 +168,12 @@ def _numbers(data: bytes, count: int) -> npt.NDArray[np.int64]:
     if len(data) != _HEADER.size + 8 * count:
         raise ValueError("length and count differ")
     return np.frombuffer(data, "<i8", count, _HEADER.size)
+
+
+def _text(data: bytes, count: int) -> bytes:
+    if len(data) != _HEADER.size + count:
+        raise ValueError("length and count differ")
+    return data[_HEADER.size :]
 
 
 def _pack_units(units: Sequence[Unit]) -> bytes:

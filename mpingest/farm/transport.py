@@ -1,12 +1,15 @@
 """Drives the state machines: ``run_farm`` and the loops of the two roles.
 
 A loop turns as fast as something happens and else sleeps ever longer, up to 5 ms: no rank spins, and a message is
-noticed within 10 ms. Only the calling thread talks MPI (MPI_THREAD_FUNNELED).
+noticed within 10 ms. Only the calling thread talks MPI (MPI_THREAD_FUNNELED). What the caller wants done on rank 0
+while the farm runs has a thread of its own, for the loop there does nothing but pass messages.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _REPORT_SECONDS = 1.0
+_REPORTS_A_SECOND = 1000
+"""Reports of mere progress that the coordinator gets at most."""
 _FIRST_PAUSE = 50e-6
 _LONGEST_PAUSE = 5e-3
 
@@ -38,81 +43,98 @@ class FarmResult:
 
     shares:  ``SHARE_DTYPE``, shape (ranks,)
     stopped: whether it was stopped; what was then dropped stands in the shares
+    stalled: ranks that made no progress, and what each was stuck on; if there are any, it was stopped
     """
 
     shares: npt.NDArray[np.void]
     stopped: bool
+    stalled: Sequence[tuple[int, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the caller wants besides; see ``run_farm``."""
+
+    on_progress: Callable[[Counters], None] | None
+    should_stop: Callable[[], bool] | None
+    stall_timeout: float | None
 
 
 def run_farm(
     comm: MPI.Comm | None,
     roots: Sequence[Unit],
     executor: Executor | None,
+    *,
     on_progress: Callable[[Counters], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    stall_timeout: float | None = None,
 ) -> FarmResult:
     """Runs the roots and all that they spawn, each unit once, on the ranks of ``comm``. Collective.
 
-    comm:        None, or a communicator of one rank, has this process play both roles; else rank 0 coordinates only
-    roots:       what to start with; taken from rank 0
-    executor:    runs units; not needed on a rank that coordinates only
-    on_progress: on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end;
-                 k is 0 until the first worker has spoken
-    should_stop: on rank 0, asked at most once a second; True ends the farm as soon as the running units have ended
+    comm:          None, or a communicator of one rank, has this process play both roles; else rank 0 coordinates only
+    roots:         what to start with; taken from rank 0
+    executor:      runs units; not needed on a rank that coordinates only
+    on_progress:   on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end;
+                   k is 0 until the first worker has spoken. A rank tells its counters once a second, in a world of
+                   more than 1,000 less often, and when it becomes idle
+    should_stop:   on rank 0, asked at most once a second; True drops what has not begun, and the farm ends as soon as
+                   what runs has ended
+    stall_timeout: seconds after which a rank whose units make no progress at all has the farm stopped, and gives them
+                   up; None has all wait for it
+
+    ``on_progress`` and ``should_stop`` are called from a thread of their own.
 
     Raises ProtocolError where units were lost or done twice. An exception leaves the other ranks waiting: see
     ``world.abort_on_error``.
     """
-    on_progress = on_progress or _ignore
-    should_stop = should_stop or _never
+    wishes = _Wishes(on_progress, should_stop, stall_timeout)
     if comm is None or comm.size == 1:
-        return _run_alone(roots, _required(executor), on_progress, should_stop)
+        return _run_alone(roots, _required(executor), wishes)
     farm_comm, request = comm.Idup()  # so that no other traffic mixes with the farm's
     wait_asleep(request)
-    result = _run_rank(farm_comm, roots, executor, on_progress, should_stop)
+    result = _run_rank(farm_comm, roots, executor, wishes)
     farm_comm.Free()
     return result
 
 
-def _run_alone(
-    roots: Sequence[Unit],
-    executor: Executor,
-    on_progress: Callable[[Counters], None],
-    should_stop: Callable[[], bool],
-) -> FarmResult:
+def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> FarmResult:
     coordinator_link, worker_link = local_links()
-    coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, on_progress, should_stop)
-    working = _Working(Worker(), worker_link, executor)
-    _drive([coordinating, working])
+    with _Observer(wishes) as observer:
+        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer)
+        working = _Working(Worker(), worker_link, executor, wishes.stall_timeout, workers=1)
+        _drive([coordinating, working])
     row = coordinating.share.row() + working.share.row()
-    return _checked(row.reshape(1, -1), coordinating.stopped)
+    return _checked(row.reshape(1, -1), coordinating.stopped, coordinating.stalled)
 
 
-def _run_rank(
-    comm: MPI.Comm,
-    roots: Sequence[Unit],
-    executor: Executor | None,
-    on_progress: Callable[[Counters], None],
-    should_stop: Callable[[], bool],
-) -> FarmResult:
+def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, wishes: _Wishes) -> FarmResult:
     link = MpiLink(comm)
-    role: _Coordinating | _Working
-    if comm.rank == COORDINATOR:
-        role = _Coordinating(Coordinator(range(1, comm.size), roots), link, on_progress, should_stop)
-    else:
-        role = _Working(Worker(), link, _required(executor))
-    _drive([role])
-    rows = _gather_asleep(comm, np.append(role.share.row(), role.stopped))
-    return _checked(rows[:, :-1], bool(rows[:, -1].any()))
+    if comm.rank != COORDINATOR:
+        working = _Working(Worker(), link, _required(executor), wishes.stall_timeout, workers=comm.size - 1)
+        _drive([working])
+        return _concluded(comm, working.share, False, [])
+    with _Observer(wishes) as observer:
+        coordinating = _Coordinating(Coordinator(range(1, comm.size), roots), link, observer)
+        _drive([coordinating])
+    return _concluded(comm, coordinating.share, coordinating.stopped, coordinating.stalled)
 
 
-def _checked(rows: Counters, stopped: bool) -> FarmResult:
+def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tuple[int, str]]) -> FarmResult:
+    """The result of all ranks, from each one's."""
+    rows = _gather_asleep(comm, np.append(share.row(), stopped))
+    stopped = bool(rows[:, -1].any())
+    if stopped:  # else there is nothing to tell
+        stalled = comm.bcast(stalled, COORDINATOR)
+    return _checked(rows[:, :-1], stopped, stalled)
+
+
+def _checked(rows: Counters, stopped: bool, stalled: Sequence[tuple[int, str]]) -> FarmResult:
     """The result from the ranks' shares, shape (ranks, 8); every unit created was finished or dropped, once."""
     shares = np.ascontiguousarray(rows).view(SHARE_DTYPE)[:, 0]
     created, finished, dropped = (int(shares[f"units_{what}"].sum()) for what in ("created", "finished", "dropped"))
     if created != finished + dropped:
         raise ProtocolError(f"{created} units created, but {finished} finished and {dropped} dropped")
-    return FarmResult(shares, stopped)
+    return FarmResult(shares, stopped, stalled)
 
 
 def _gather_asleep(comm: MPI.Comm, row: Counters) -> Counters:
@@ -151,21 +173,72 @@ def _drive(roles: Sequence[_Role]) -> None:
             roles[-1].pause(backoff.next())
 
 
+class _Observer:
+    """The thread on rank 0 that shows progress and asks whether to stop, at most once a second.
+
+    It may write to a file system that hangs for a while: the farm goes on meanwhile. Use as a context manager; leaving
+    it shows the last progress. What is raised in the thread comes out of ``show``, or on leaving.
+
+    wants_stop: whether to stop
+    """
+
+    def __init__(self, wishes: _Wishes) -> None:
+        self.wants_stop = False
+        self._wishes = wishes
+        self._latest: deque[Counters] = deque(maxlen=1)
+        self._error: BaseException | None = None
+        self._news = threading.Event()
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, name="observer", daemon=True)
+
+    def __enter__(self) -> _Observer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            return  # the world ends, whatever the thread is at
+        self._ending = True
+        self._news.set()
+        self._thread.join()
+        self._check()
+
+    def show(self, counters: Counters) -> None:
+        """Has the thread see these instead of any that it has not yet come to. Never waits."""
+        self._check()
+        self._latest.append(counters)
+        self._news.set()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        try:
+            while not self._ending:
+                self._news.wait()
+                self._news.clear()
+                self._observe()
+            self._observe()
+        except BaseException as error:
+            self._error = error
+
+    def _observe(self) -> None:
+        if self._latest and self._wishes.on_progress:
+            self._wishes.on_progress(self._latest.pop())
+        if not self._ending and self._wishes.should_stop and self._wishes.should_stop():
+            self.wants_stop = True
+
+
 class _Coordinating:
     """The loop of the coordinator."""
 
-    def __init__(
-        self,
-        coordinator: Coordinator,
-        link: Link,
-        on_progress: Callable[[Counters], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
+    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer) -> None:
         self._coordinator = coordinator
         self._link = link
-        self._on_progress = on_progress
-        self._should_stop = should_stop
+        self._observer = observer
         self._second = _Interval(_REPORT_SECONDS)
+        self._link.send(coordinator.start())
 
     @property
     def finished(self) -> bool:
@@ -174,6 +247,10 @@ class _Coordinating:
     @property
     def stopped(self) -> bool:
         return self._coordinator.stopping
+
+    @property
+    def stalled(self) -> Sequence[tuple[int, str]]:
+        return self._coordinator.stalled
 
     @property
     def share(self) -> Share:
@@ -186,9 +263,9 @@ class _Coordinating:
             heard = True
         ended = heard and self._coordinator.finished  # true once: nothing is heard after FINISH
         if ended or self._second.is_over():
-            self._on_progress(self._coordinator.counters.copy())
-            if self._should_stop():
-                self._link.send(self._coordinator.stop())
+            self._observer.show(self._coordinator.counters.copy())
+        if self._observer.wants_stop:
+            self._link.send(self._coordinator.stop())
         return heard or self._link.still_sending()
 
     def pause(self, seconds: float) -> None:
@@ -198,13 +275,15 @@ class _Coordinating:
 class _Working:
     """The loop of a worker."""
 
-    stopped = False
-
-    def __init__(self, worker: Worker, link: Link, executor: Executor) -> None:
+    def __init__(
+        self, worker: Worker, link: Link, executor: Executor, stall_timeout: float | None, workers: int
+    ) -> None:
         self._worker = worker
         self._link = link
         self._executor = executor
-        self._second = _Interval(_REPORT_SECONDS)
+        self._stall_timeout = stall_timeout
+        self._second = _Interval(1.0)
+        self._report = _Interval(max(_REPORT_SECONDS, workers / _REPORTS_A_SECOND))
 
     @property
     def finished(self) -> bool:
@@ -219,8 +298,11 @@ class _Working:
         if self._worker.idle and not heard:
             return self._link.still_sending()
         happened = [heard, self._collect(), self._begin()]
+        if self._stall_timeout and self._worker.running and self._second.is_over():
+            self._look_for_stall(self._stall_timeout)
         self._executor.throttle(self._worker.waiting_slices)
-        self._link.send(self._worker.speak(self._executor.counters(), self._second.is_over()))
+        counters, divisible = self._executor.counters(), self._executor.divisible()
+        self._link.send(self._worker.speak(counters, divisible, self._report.is_over()))
         return any(happened) or self._link.still_sending()
 
     def pause(self, seconds: float) -> None:
@@ -232,9 +314,17 @@ class _Working:
     def _hear(self) -> bool:
         heard = False
         for source, message in self._link.arrivals():
-            self._link.send(self._worker.receive(source, message))
+            self._link.send(self._worker.receive(source, message, self._executor.divide))
             heard = True
         return heard
+
+    def _look_for_stall(self, seconds: float) -> None:
+        what = self._executor.stalled(seconds)
+        if not what:
+            return
+        self._link.send(self._worker.stall(what))
+        if self._worker.stopping:
+            self._worker.abandon(self._executor.abandon())
 
     def _collect(self) -> bool:
         happened = False
@@ -294,11 +384,3 @@ def _required(executor: Executor | None) -> Executor:
     if executor is None:
         raise ValueError("a rank that works needs an executor")
     return executor
-
-
-def _ignore(counters: Counters) -> None:
-    """Progress that no one looks at."""
-
-
-def _never() -> bool:
-    return False

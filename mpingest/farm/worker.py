@@ -2,16 +2,20 @@
 
 Its half of the protocol; ``coordinator`` has the argument why the end is exact:
 
-* It says IDLE once when it holds no unit and runs none, and then waits: until WORK arrives it sends nothing but
-  the answer to a GIVE that crossed its IDLE.
+* It begins without units, counts as idle, and waits. Later it says IDLE once when it holds no unit and runs none, and
+  then waits again: until WORK arrives it sends nothing but the answer to a GIVE that crossed its IDLE.
 * Each GIVE is answered by exactly one WORK, possibly empty, to every thief named, and one REPORT marked as answer.
-* It reports of itself when what could be stolen has doubled or halved since its last word, so that a backlog
-  of n costs O(log n) messages.
+* It reports of itself when what could be stolen has doubled since its last word, so that a backlog of n costs
+  O(log n) messages. That it has shrunk is told by answers, and else when the driver says that news are due: a worker
+  whose backlog comes and goes is quiet unless someone steals from it.
+* Running slices count as backlog, as far as their entries have not begun: a GIVE that finds too few slices waiting
+  has them divided. What is divided off is a new unit that a running one has spawned, so nothing else changes.
 
 Why no unit travels for ever: a worker that runs nothing keeps at least one unit, the one it takes next, and counts
 only the others as stealable. A thief runs nothing when WORK arrives, so each unit it passes on without running it
 leaves another behind that it runs. Units are finite, so are the journeys of each. A worker that does run
-something may give away everything else: at the end of a run no one hides what someone else could begin.
+something may give away everything else: at the end of a run no one hides what someone else could begin. Nor are
+units divided for ever: each part has an entry at least, and an entry once begun stays where it is.
 """
 
 from __future__ import annotations
@@ -22,31 +26,41 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.backlog import Backlog
-from mpingest.farm.messages import Finish, Give, Idle, ProtocolError, Report, Send, Stop, Work, decode, encode
+from mpingest.farm.messages import Finish, Give, Idle, ProtocolError, Report, Send, Stalled, Stop, Work, decode, encode
 from mpingest.farm.share import Share
 from mpingest.farm.units import Unit, UnitKind
 
 COORDINATOR = 0
 """Rank of the coordinator."""
+SMALLEST_PART = 16
+"""Entries that a running slice is divided into at least, on average: a message each is worth it."""
+
+_ALL = 1 << 30
+"""Parts for a division that leaves as little as possible."""
+
+Divide = Callable[[int], Sequence[Unit]]
+"""See ``Executor.divide``."""
 
 
 class Worker:
     """State machine of one worker. Its driver calls ``speak`` after each turn of receive, add, finish and take.
 
     finished: whether FINISH has arrived
-    idle:     whether IDLE is said and no WORK has come since
-    running:  units taken and not finished
+    idle:     whether it waits for WORK
+    running:  units taken and neither finished nor abandoned
+    stopping: whether STOP has arrived
     share:    units and steals so far
     """
 
     def __init__(self) -> None:
         self.finished = False
-        self.idle = False
+        self.idle = True
         self.running = 0
+        self.stopping = False
         self.share = Share()
         self._backlog = Backlog()
-        self._stopping = False
         self._owes_answer = False
+        self._has_stalled = False
         self._said_backlog = (0, 0)
         self._said_counters = np.empty(0, np.int64)
 
@@ -60,7 +74,7 @@ class Worker:
         """Slices held that have not begun."""
         return self._backlog.slices
 
-    def receive(self, source: int, message: bytes) -> list[Send]:
+    def receive(self, source: int, message: bytes, divide: Divide) -> list[Send]:
         """Handles one message. Raises ProtocolError where it cannot be right in this state."""
         if self.finished:
             raise ProtocolError(f"message from rank {source} after FINISH")
@@ -68,9 +82,9 @@ class Worker:
             case Work(units):
                 self._accept(source, units)
             case Give(kind, thieves):
-                return self._give(kind, thieves)
+                return self._give(kind, thieves, divide)
             case Stop():
-                self._stop()
+                self._stop(divide)
             case Finish():
                 self._finish()
             case other:
@@ -81,7 +95,10 @@ class Worker:
         """Takes in new units that a running one has spawned."""
         assert self.running, "only a running unit spawns others"
         self.share.units_created += len(units)
-        self._hold(units)
+        if self.stopping:
+            self.share.units_dropped += len(units)
+        else:
+            self._backlog.add(units)
 
     def take(self, room_for: Callable[[UnitKind], bool]) -> Unit | None:
         """The unit to begin next, of a kind that there is room for: slices first, then the deepest subtree."""
@@ -97,15 +114,32 @@ class Worker:
         self.share.units_finished += 1
         self.share.weight_finished += unit.weight
 
-    def speak(self, counters: npt.NDArray[np.int64], due: bool = False) -> list[Send]:
+    def stall(self, what: str) -> list[Send]:
+        """Notes that what runs makes no progress; the answer is a STOP."""
+        assert self.running, "nothing runs, so nothing stalls"
+        if self._has_stalled:
+            return []
+        self._has_stalled = True
+        return [Send(COORDINATOR, encode(Stalled(what.encode(errors="surrogateescape"))))]
+
+    def abandon(self, units: Sequence[Unit]) -> None:
+        """Notes that units taken earlier were given up, after STOP: they are dropped."""
+        assert self.stopping, "units are given up only if the farm stops"
+        assert len(units) <= self.running, "gave up more units than were taken"
+        self.running -= len(units)
+        self.share.units_dropped += len(units)
+
+    def speak(self, counters: npt.NDArray[np.int64], divisible: int, due: bool = False) -> list[Send]:
         """What the worker has to say of itself now.
 
-        counters: the executor's progress, int64, shape (k,)
-        due:      whether changed counters alone are worth a report
+        counters:  the executor's progress, int64, shape (k,)
+        divisible: entries of running slices that nobody has begun
+        due:       whether changed counters or a smaller backlog alone are worth a report
         """
         sends = []
-        if self._owes_answer or (self._holds_units and self._has_news(counters, due)):
-            sends.append(self._report(counters))
+        stealable = self._stealable(divisible)
+        if self._owes_answer or (self._holds_units and self._has_news(stealable[:2], counters, due)):
+            sends.append(self._report(stealable, counters))
         if not self._holds_units and not self.idle:
             sends.append(self._say_idle(counters))
         return sends
@@ -114,19 +148,19 @@ class Worker:
     def _holds_units(self) -> bool:
         return bool(self._backlog) or self.running > 0
 
-    @property
-    def _stealable(self) -> tuple[int, int]:
-        """Subtrees and slices that may be given away: all, but for the one to take next if nothing runs."""
-        subtrees, slices = self._backlog.subtrees, self._backlog.slices
-        if self.running or not self._backlog:
-            return subtrees, slices
-        return (subtrees, slices - 1) if slices else (subtrees - 1, 0)
+    def _stealable(self, divisible: int) -> tuple[int, int, int]:
+        """Subtrees, slices and entries in these that may be given away.
 
-    def _hold(self, units: Sequence[Unit]) -> None:
-        if self._stopping:
-            self.share.units_dropped += len(units)
-        else:
-            self._backlog.add(units)
+        All, but for the unit to take next if none runs; entries may be a slice's too many in that one case.
+        """
+        if self.stopping:
+            return 0, 0, 0
+        subtrees, slices, weight = self._backlog.subtrees, self._backlog.slices, self._backlog.slice_weight
+        if self.running:
+            return subtrees, slices + divisible // SMALLEST_PART, weight + divisible
+        if slices:
+            return subtrees, slices - 1, weight
+        return max(0, subtrees - 1), 0, 0
 
     def _accept(self, source: int, units: Sequence[Unit]) -> None:
         if not self.idle:
@@ -135,38 +169,51 @@ class Worker:
         if units and source != COORDINATOR:
             self.share.steals += 1
             self.share.units_stolen += len(units)
-        self._hold(units)
+        if self.stopping:
+            self.share.units_dropped += len(units)
+        else:
+            self._backlog.add(units)
 
-    def _give(self, kind: UnitKind, thieves: Sequence[int]) -> list[Send]:
+    def _give(self, kind: UnitKind, thieves: Sequence[int], divide: Divide) -> list[Send]:
         """One WORK to each thief: together k / (k + 1) of what can be stolen, rounded up, dealt in turn."""
         if self._owes_answer:
             raise ProtocolError("GIVE while another is unanswered")
         self._owes_answer = True
-        subtrees, slices = self._stealable
+        if kind is UnitKind.SLICE and not self.stopping:
+            self._divide(len(thieves) - self._backlog.slices, divide)
+        subtrees, slices, _ = self._stealable(divisible=0)
         stealable = subtrees if kind is UnitKind.SUBTREE else slices
         kept = stealable // (len(thieves) + 1)
         given = self._backlog.remove_for_thieves(kind, stealable - kept)
         return [Send(thief, encode(Work(given[i :: len(thieves)]))) for i, thief in enumerate(thieves)]
 
-    def _stop(self) -> None:
-        self._stopping = True
+    def _divide(self, parts: int, divide: Divide) -> None:
+        if parts <= 0 or not self.running:
+            return
+        units = divide(parts)
+        self.share.weight_finished -= sum(unit.weight for unit in units)  # counted when they finish, not with the whole
+        self.add(units)
+
+    def _stop(self, divide: Divide) -> None:
+        self.stopping = True
         self.share.units_dropped += len(self._backlog)
         self._backlog = Backlog()
+        self._divide(_ALL, divide)
 
     def _finish(self) -> None:
         if self._holds_units or not self.idle or self._owes_answer:
             raise ProtocolError(f"FINISH while {self.waiting} units wait, {self.running} run")
         self.finished = True
 
-    def _has_news(self, counters: npt.NDArray[np.int64], due: bool) -> bool:
-        if any(map(_moved, self._said_backlog, self._stealable)):
+    def _has_news(self, stealable: tuple[int, int], counters: npt.NDArray[np.int64], due: bool) -> bool:
+        if any(now and now >= 2 * said for said, now in zip(self._said_backlog, stealable, strict=True)):
             return True
-        return due and not np.array_equal(counters, self._said_counters)
+        return due and (self._said_backlog != stealable or not np.array_equal(counters, self._said_counters))
 
-    def _report(self, counters: npt.NDArray[np.int64]) -> Send:
-        report = Report(self._owes_answer, *self._stealable, self._backlog.slice_weight, counters)
+    def _report(self, stealable: tuple[int, int, int], counters: npt.NDArray[np.int64]) -> Send:
+        report = Report(self._owes_answer, *stealable, counters)
         self._owes_answer = False
-        self._said_backlog = self._stealable
+        self._said_backlog = stealable[:2]
         self._said_counters = counters.copy()
         return Send(COORDINATOR, encode(report))
 
@@ -175,8 +222,3 @@ class Worker:
         self._said_backlog = (0, 0)
         self._said_counters = counters.copy()
         return Send(COORDINATOR, encode(Idle(counters)))
-
-
-def _moved(said: int, now: int) -> bool:
-    """Whether a quantity has at least doubled or fallen to at most half."""
-    return now != said and (now >= 2 * said or 2 * now <= said)

@@ -25,6 +25,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
+from mpingest.jobs import tally
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
@@ -42,6 +43,8 @@ RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
+PATIENCE_SECONDS = 10.0
+"""How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
 
 
 @dataclass
@@ -54,6 +57,7 @@ class _SliceRun:
     unit: Unit
     slice: Slice
     chunks: deque[range]
+    """Entries not begun, in order and without gaps."""
     unfinished: int
     asleep: list[_Retry] = field(default_factory=list)
 
@@ -63,6 +67,19 @@ class _SliceRun:
         count = len(content.entries)
         chunks = deque(range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
         return cls(unit, content, chunks, count)
+
+    def split_off(self, chunks: int) -> Unit:
+        """The last of the chunks not begun, as a slice of their own."""
+        taken = [self.chunks.pop() for _ in range(min(chunks, len(self.chunks)))]
+        start, stop = taken[-1].start, taken[0].stop
+        self.unfinished -= stop - start
+        content = self.slice
+        return Slice(content.relative, content.entries.slice(start, stop), content.plan[start:stop]).to_unit()
+
+    @property
+    def not_begun(self) -> int:
+        """Entries in ``chunks``."""
+        return self.chunks[-1].stop - self.chunks[0].start if self.chunks else 0
 
     @property
     def busy(self) -> bool:
@@ -84,7 +101,17 @@ class _Scan:
     """A directory under way; ``steps`` gives the units found slice by slice."""
 
     unit: Unit
+    relative: bytes
     steps: Iterator[list[Unit]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a thread is at. since: on the monotonic clock; relative: the path, from the root."""
+
+    since: float
+    doing: str
+    relative: bytes
 
 
 @dataclass
@@ -100,9 +127,14 @@ class Pipeline:
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
-    _scanning: int = 0
+    _scanning: list[Unit] = field(default_factory=list)
     _slices_waiting: int = 0
     _error: BaseException | None = None
+    _abandoned: bool = False
+    _notes: dict[int, _Note] = field(default_factory=dict)
+    """By thread; none where it has nothing to do."""
+    _last_counts: tally.Counts = field(default_factory=tally.new_counts)
+    _last_progress: float = 0.0
 
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
@@ -117,12 +149,18 @@ class Pipeline:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            self.tools.ingestor.logger.warning("cut short", reason=str(error), at=self._whereabouts())
         with self._changed:
             self.tools.ending.set()
             self._changed.notify_all()
+        end = time.monotonic() + (0.0 if self._abandoned else PATIENCE_SECONDS)
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            self.tools.recorder.shut()
+            self.tools.ingestor.logger.error("left behind", at=self._whereabouts())
 
     # What the farm asks, from the main thread.
 
@@ -132,7 +170,7 @@ class Pipeline:
             if kind is UnitKind.SLICE:
                 busy = sum(run.busy for run in self._slices)
                 return busy < 2 and len(self._slices) - busy < MOST_ASLEEP
-            return self._scanning < self.sessions
+            return len(self._scanning) < self.sessions
 
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit."""
@@ -140,8 +178,9 @@ class Pipeline:
             if unit.kind is UnitKind.SLICE:
                 self._slices.append(_SliceRun.of(unit))
             else:
-                self._scanning += 1
-                self._scans.append(_Scan(unit, self.visitor.visit(Subtree.from_unit(unit))))
+                subtree = Subtree.from_unit(unit)
+                self._scanning.append(unit)
+                self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
             self._changed.notify_all()
 
     def events(self) -> Iterable[Spawned | Finished]:
@@ -170,21 +209,87 @@ class Pipeline:
             if eased:
                 self._changed.notify_all()
 
+    def divisible(self) -> int:
+        """Entries of the slices under way that no thread has taken."""
+        with self._changed:
+            return sum(run.not_begun for run in self._slices)
+
+    def divide(self, parts: int) -> list[Unit]:
+        """Take chunks that no thread has taken out of the slices under way, the newest slice first."""
+        units: list[Unit] = []
+        with self._changed:
+            size = max(1, sum(len(run.chunks) for run in self._slices) // (parts + 1))
+            for run in reversed(list(self._slices)):
+                while run.chunks and len(units) < parts:
+                    units.append(run.split_off(size))
+                if not run.unfinished:
+                    self._finish_slice(run)
+        return units
+
+    def stalled(self, seconds: float) -> str:
+        """What the thread is at that is stuck for longest, if there is no progress anywhere.
+
+        A thread that begins something is progress, and so is whatever is counted: a large file is many requests. A
+        pause before a request is tried again is none, but no stall either: that is what the zone's timeout is for.
+        """
+        now, counts, notes = time.monotonic(), self.counters(), list(self._notes.copy().values())
+        if not notes or self.tools.ending.is_awaited or not np.array_equal(counts, self._last_counts):
+            self._last_counts, self._last_progress = counts.copy(), now
+        if now - max([self._last_progress, *(note.since for note in notes)]) < seconds:
+            return ""
+        oldest = min(notes, key=lambda note: note.since)
+        return f"{oldest.doing} {self._path(oldest)} for {now - oldest.since:.0f} s"
+
+    def abandon(self) -> list[Unit]:
+        """Give up all that is under way. Whatever a thread still comes to is not recorded."""
+        with self._changed:
+            self._abandoned = True
+            self.tools.recorder.shut()
+            self.tools.ending.set()
+            units = [*(run.unit for run in self._slices), *self._scanning]
+            self._events = deque(event for event in self._events if isinstance(event, Finished))
+            for under_way in (self._slices, self._scans, self._scanning):
+                under_way.clear()
+            self._changed.notify_all()
+        self.tools.ingestor.logger.error("given up", at=self._whereabouts(), units=len(units))
+        return units
+
     # The threads.
 
     def _work(self) -> None:
         try:
             while (task := self._next_task()) is not None:
                 task()
+                self._notes.pop(threading.get_ident(), None)
                 self.tools.recorder.seal_if_due()
         except Interrupted:
             return
         except BaseException as error:
-            with self._changed:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Have the main thread raise it."""
+        if note := self._notes.get(threading.get_ident()):
+            error.add_note(f"while {note.doing} {self._path(note)}")
+            path = self._path(note)
+            self.tools.ingestor.logger.error("failed", doing=note.doing, path=path, exc_info=error)
+        with self._changed:
+            if not self._abandoned:
                 self._error = self._error or error
-                self.tools.ending.set()
-                self._changed.notify_all()
-            self._news.set()
+            self.tools.ending.set()
+            self._changed.notify_all()
+        self._news.set()
+
+    def _note(self, doing: str, relative: bytes) -> None:
+        """Note what this thread is at now."""
+        self._notes[threading.get_ident()] = _Note(time.monotonic(), doing, relative)
+
+    def _path(self, note: _Note) -> str:
+        return os.fsdecode(self.tools.ingestor.subjects.path(note.relative))
+
+    def _whereabouts(self) -> list[str]:
+        """What each thread is at, for the log."""
+        return [f"{note.doing} {self._path(note)}" for note in self._notes.copy().values()]
 
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
@@ -217,10 +322,13 @@ class Pipeline:
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
     def _scan_on(self, scan: _Scan) -> None:
+        self._note("scanning", scan.relative)
         units = next(scan.steps, None)
         with self._changed:
+            if self._abandoned:
+                return
             if units is None:
-                self._scanning -= 1
+                self._scanning.remove(scan.unit)
                 self._events.append(Finished(scan.unit))
             else:
                 # Counted at once, for the farm will say only later how many wait.
@@ -246,18 +354,24 @@ class Pipeline:
         if self.tools.ending.is_set():
             return  # nobody asks for the rest any more
         with self._changed:
+            if self._abandoned:
+                return
             for retry in retries:
                 heapq.heappush(run.asleep, retry)
             run.unfinished -= len(indices) - len(retries)
             if run.unfinished:
                 self._changed.notify_all()
                 return
-            self._slices.remove(run)
-            self._events.append(Finished(run.unit))
+            self._finish_slice(run)
+
+    def _finish_slice(self, run: _SliceRun) -> None:
+        self._slices.remove(run)
+        self._events.append(Finished(run.unit))
         self._news.set()
 
     def _outcome(self, content: Slice, index: int) -> Result:
         relative = os.path.join(content.relative, content.entries.name(index))
+        self._note("ingesting", relative)
         row = content.entries.rows[index]
         change, situation, is_settled, replica, known_size = content.plan[index].tolist()
         if change == Change.DELETED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.ingest.entry import Result
+from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.statuses import status_name
 from mpingest.jobs import tally
 from mpingest.jobs.directory import own_trouble
@@ -22,16 +25,20 @@ from mpingest.scan.entries import EntryBatch
 
 @dataclass
 class Recorder:
-    """Safe for several threads. counts: see ``tally``."""
+    """Safe for several threads. counts: see ``tally``.
+
+    Once ``shut``, it raises Interrupted in whatever thread wants something counted or recorded, which leaves no trace.
+    """
 
     segments: SegmentWriter
     failures: TextIO
     counts: tally.Counts = field(default_factory=tally.new_counts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _shut: bool = False
 
     def seen(self, batch: EntryBatch, changes: npt.NDArray[np.uint8]) -> None:
         """Count entries that a scan has seen, and how they compare. changes: shape (n,)."""
-        with self._lock:
+        with self._open():
             tally.count_entries(self.counts, batch.rows["size"], changes)
 
     def entries(
@@ -40,7 +47,7 @@ class Recorder:
         """Record what became of entries of one directory. changes: shape (n,), results: length n."""
         outcomes = np.fromiter((result.outcome for result in results), np.uint8, len(results))
         codes = np.fromiter((result.code for result in results), np.int32, len(results))
-        with self._lock:
+        with self._open():
             tally.count_outcomes(self.counts, outcomes)
             self.counts[tally.SENT] += sum(result.sent for result in results)
             for index in np.flatnonzero(outcomes == Outcome.FAILED).tolist():
@@ -51,7 +58,7 @@ class Recorder:
 
     def directory(self, relative: bytes, state: DirectoryState) -> None:
         """Record what is known of a directory whose scan is over."""
-        with self._lock:
+        with self._open():
             self.segments.record_directory(relative, state)
 
     def directory_entry(self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0) -> None:
@@ -59,7 +66,7 @@ class Recorder:
         parent, _, name = relative.rpartition(b"/")
         batch = EntryBatch.build([name], row.reshape(1))
         columns = (np.array([value], dtype) for value, dtype in ((change, "u1"), (outcome, "u1"), (code, "<i4")))
-        with self._lock:
+        with self._open():
             self.segments.record(parent, batch, *columns)
 
     def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None:
@@ -73,26 +80,26 @@ class Recorder:
         became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
         changes = np.full(len(batch), Change.DELETED, np.uint8)
         files = ~batch.is_directory()
-        with self._lock:
+        with self._open():
             tally.count_changes(self.counts, changes[files])
             tally.count_outcomes(self.counts, became[files & (became == Outcome.GONE)])
             self.segments.record(directory, batch, changes, became, np.zeros(len(batch), np.int32))
 
     def unreadable(self, relative: bytes, error: OSError) -> None:
         """Note that an entry could not be stat'ed, or the reading of a directory broke off."""
-        with self._lock:
+        with self._open():
             tally.count_outcomes(self.counts, np.array([Outcome.FAILED], np.uint8))
             self._write_failure(relative or b".", Result(Outcome.FAILED, reason=f"cannot be read: {error.strerror}"))
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """Note that a directory could not be scanned, or its collection not be made."""
-        with self._lock:
+        with self._open():
             self.counts[tally.DIRECTORIES_FAILED] += 1
             self._write_failure(relative or b".", result)
 
     def add(self, counter: int, amount: int = 1) -> None:
         """Count something else."""
-        with self._lock:
+        with self._open():
             self.counts[counter] += amount
 
     def seal_if_due(self) -> None:
@@ -100,11 +107,23 @@ class Recorder:
         with self._lock, own_trouble():
             self.segments.maybe_seal()
 
+    def shut(self) -> None:
+        """Take in nothing more; ``close`` still makes durable what is there."""
+        with self._lock:
+            self._shut = True
+
     def close(self) -> None:
         """Make everything durable. Raises CannotRecord."""
         with self._lock, own_trouble():
             self.segments.seal()
             self.failures.close()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._shut:
+                raise Interrupted
+            yield
 
     def _write_failure(self, path: bytes, result: Result) -> None:
         line: dict[str, object] = {"path": os.fsdecode(path), "reason": result.reason}

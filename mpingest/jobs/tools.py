@@ -42,6 +42,31 @@ class OpenRun:
     notes: list[str]
 
 
+class Ending(threading.Event):
+    """Set when the run ends. is_awaited: whether requests wait to be tried again, unless it ends before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = 0
+        self._lock = threading.Lock()
+
+    @property
+    def is_awaited(self) -> bool:  # noqa: D102
+        return self._waiting > 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep at most that long; whether the run ends."""
+        self._add(1)
+        try:
+            return super().wait(timeout)
+        finally:
+            self._add(-1)
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            self._waiting += number
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting."""
@@ -49,7 +74,7 @@ class Tools:
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
     recorder: Recorder
-    ending: threading.Event
+    ending: Ending
 
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""
@@ -72,7 +97,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         session = own_session()
         stack.callback(session.cleanup)
         resource = options.resource or getattr(session, "default_resource", None)
-        ending = threading.Event()
+        ending = Ending()
         retry = RetryPolicy(options.zone_timeout, ending)
         handler = handler_of(options)
         naming = Naming(spec.root, spec.target, handler.character_map)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
@@ -11,24 +12,38 @@ import numpy as np
 
 from mpingest.farm.coordinator import Coordinator
 from mpingest.farm.messages import Finish, Send, Stop, decode
-from mpingest.farm.units import Unit
+from mpingest.farm.units import Unit, UnitKind
 from mpingest.farm.worker import Worker
 
-from .trees import Tree
+from .trees import Tree, entries_of, part_of
 
 _SPAWNED_AT_ONCE = 3
+_ENTRIES_AT_ONCE = 5
+
+
+@dataclass
+class Running:
+    """A unit under way: a subtree has children to spawn, a slice entries to run."""
+
+    unit: Unit
+    children: Iterator[Unit]
+    entries: deque[bytes]
 
 
 class Node:
-    """A worker with a toy executor: up to ``room`` units run, each spawns a few children a time."""
+    """A worker with a toy executor: up to ``room`` units run, each a few children or entries a time.
+
+    ran: what was run how often: subtrees, and entries of slices, by name
+    """
 
     def __init__(self, tree: Tree, room: int) -> None:
         self.worker = Worker()
         self.ran: Counter[bytes] = Counter()
         self.must_speak = True
+        self.is_stuck = False
         self._tree = tree
         self._room = room
-        self._running: list[tuple[Unit, Iterator[Unit]]] = []
+        self._running: list[Running] = []
 
     @property
     def can_take(self) -> bool:
@@ -36,33 +51,63 @@ class Node:
 
     @property
     def can_run(self) -> bool:
-        return bool(self._running)
+        return bool(self._running) and not self.is_stuck
+
+    @property
+    def can_stall(self) -> bool:
+        return bool(self._running) and self.is_stuck
 
     def take(self) -> None:
         unit = self.worker.take(lambda kind: True)
         assert unit is not None
-        self._running.append((unit, iter(self._tree.spawned_by(unit))))
+        self._running.append(Running(unit, iter(self._tree.spawned_by(unit)), deque(entries_of(unit))))
         self.must_speak = True
 
     def run(self, index: int) -> None:
-        """Lets one running unit spawn some children, or finish if it has none left."""
-        unit, children = self._running[index % len(self._running)]
-        spawned = list(islice(children, _SPAWNED_AT_ONCE))
+        """Lets one running unit spawn some children or run some entries, or finish if it has none left."""
+        running = self._running[index % len(self._running)]
+        spawned = list(islice(running.children, _SPAWNED_AT_ONCE))
+        entries = [running.entries.popleft() for _ in range(min(_ENTRIES_AT_ONCE, len(running.entries)))]
         if spawned:
             self.worker.add(spawned)
-        else:
-            self._running.remove((unit, children))
-            self.worker.finish(unit)
-            self.ran[unit.payload] += 1
+        self.ran.update(entries)
+        if not spawned and not entries:
+            self._running.remove(running)
+            self.worker.finish(running.unit)
+            if running.unit.kind is UnitKind.SUBTREE:
+                self.ran[running.unit.payload] += 1
         self.must_speak = True
 
     def run_to_end(self) -> None:
         while self._running:
             self.run(0)
 
+    def divide(self, parts: int) -> list[Unit]:
+        units: list[Unit] = []
+        size = max(1, self.divisible // (parts + 1))
+        for running in self._running:
+            while running.entries and len(units) < parts:
+                taken = [running.entries.pop() for _ in range(min(size, len(running.entries)))]
+                units.append(part_of(running.unit, taken))
+        return units
+
+    @property
+    def divisible(self) -> int:
+        return sum(len(running.entries) for running in self._running)
+
+    def stall(self) -> list[Send]:
+        """What a driver does that finds the units stuck."""
+        sends = self.worker.stall("entry")
+        if self.worker.stopping:
+            self.worker.abandon([running.unit for running in self._running])
+            self._running.clear()
+            self.is_stuck = False
+        self.must_speak = True
+        return sends
+
     def speak(self, due: bool = False) -> list[Send]:
         self.must_speak = False
-        return self.worker.speak(np.array([self.ran.total()]), due)
+        return self.worker.speak(np.array([self.ran.total()]), self.divisible, due)
 
 
 class Network:
@@ -74,6 +119,7 @@ class Network:
         self.nodes = {rank: Node(tree, room) for rank in range(1, workers + 1)}
         self.messages = 0
         self._channels: defaultdict[tuple[int, int], deque[bytes]] = defaultdict(deque)
+        self.post(0, self.coordinator.start())
 
     @property
     def finished(self) -> bool:
@@ -81,18 +127,25 @@ class Network:
 
     @property
     def ran(self) -> Counter[bytes]:
-        """How often each unit was run, by payload."""
+        """How often each subtree and each entry of a slice was run."""
         return sum((node.ran for node in self.nodes.values()), Counter())
+
+    @property
+    def pairs(self) -> Sequence[tuple[int, int]]:
+        """Source and destination of what is in flight."""
+        return [pair for pair, channel in self._channels.items() if channel]
 
     def actions(self) -> list[Callable[[], None]]:
         """All that can happen next; empty only if the farm has finished or hangs."""
         actions: list[Callable[[], None]] = []
-        actions += [lambda pair=pair: self.deliver(*pair) for pair, channel in self._channels.items() if channel]
+        actions += [lambda pair=pair: self.deliver(*pair) for pair in self.pairs]
         for rank, node in self.nodes.items():
             if node.can_take:
                 actions.append(node.take)
             if node.can_run:
                 actions.append(lambda node=node: node.run(self.messages))
+            if node.can_stall:
+                actions.append(lambda rank=rank, node=node: self.post(rank, node.stall()))
             if node.must_speak:
                 actions.append(lambda rank=rank, node=node: self.post(rank, node.speak(due=self.messages % 2 == 0)))
         return actions
@@ -111,10 +164,9 @@ class Network:
         busy = True
         while busy:
             busy = False
-            for pair, channel in list(self._channels.items()):
-                while channel:
-                    self.deliver(*pair)
-                    busy = True
+            for pair in self.pairs:
+                self.deliver(*pair)
+                busy = True
             for rank, node in self.nodes.items():
                 while node.can_take:
                     node.take()
@@ -132,12 +184,17 @@ class Network:
             return
         node = self.nodes[destination]
         node.must_speak = True
-        self.post(destination, node.worker.receive(source, message))
+        self.post(destination, node.worker.receive(source, message, node.divide))
 
     def post(self, source: int, sends: list[Send]) -> None:
         if any(isinstance(decode(send.payload), Finish) for send in sends):
-            in_flight = [decode(message) for channel in self._channels.values() for message in channel]
-            assert all(isinstance(message, Stop) for message in in_flight)
+            self._check_end()
         for send in sends:
             self._channels[source, send.destination].append(send.payload)
             self.messages += 1
+
+    def _check_end(self) -> None:
+        """The coordinator says that all is done: nothing is in flight but STOPs, no one holds or runs a unit."""
+        in_flight = [decode(message) for channel in self._channels.values() for message in channel]
+        assert all(isinstance(message, Stop) for message in in_flight)
+        assert not any(node.worker.waiting or node.worker.running for node in self.nodes.values())

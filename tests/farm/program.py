@@ -35,7 +35,7 @@ def count(comm):
     tree = below_one(2, 3, 5)
     progress = []
     executor = ToyExecutor(tree.spawned_by)
-    result = run_farm(comm, [tree.root], executor, lambda counters: progress.append(counters.copy()))
+    result = run_farm(comm, [tree.root], executor, on_progress=progress.append)
     return {
         "units": len(tree),
         "finished": int(result.shares["units_finished"].sum()),

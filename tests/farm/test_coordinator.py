@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 from mpingest.farm.coordinator import MAX_THIEVES, Coordinator
-from mpingest.farm.messages import Finish, Give, Idle, Message, ProtocolError, Report, Stop, Work, decode, encode
+from mpingest.farm.messages import (
+    Finish,
+    Give,
+    Idle,
+    Message,
+    ProtocolError,
+    Report,
+    Stalled,
+    Stop,
+    Work,
+    decode,
+    encode,
+)
 from mpingest.farm.units import Unit, UnitKind
 
 COUNTERS = np.zeros(1, np.int64)
@@ -30,13 +42,27 @@ def roots(count: int) -> Sequence[Unit]:
 
 
 def farm(workers: int) -> Coordinator:
-    return Coordinator(range(1, workers + 1), [])
+    """Each worker has a unit, and no backlog that is known."""
+    coordinator = Coordinator(range(1, workers + 1), roots(workers))
+    coordinator.start()
+    return coordinator
 
 
-def test_roots_go_to_whoever_is_idle() -> None:
-    coordinator = Coordinator(range(1, 4), roots(5))
-    assert [(1, Work(list(roots(2))))] == hears(coordinator, (1, IDLE))
-    assert [(3, Work(list(roots(3)[2:])))] == hears(coordinator, (3, IDLE))
+def test_roots_go_to_all_workers_at_the_start() -> None:
+    sends = Coordinator(range(1, 4), roots(6)).start()
+    assert [(send.destination, len(decode(send.payload).units)) for send in sends] == [(1, 2), (2, 2), (3, 1)]
+
+
+def test_roots_that_are_left_go_to_whoever_is_idle() -> None:
+    coordinator = Coordinator(range(1, 4), roots(6))
+    coordinator.start()
+    assert hears(coordinator, (2, IDLE)) == [(2, Work(list(roots(6)[5:])))]
+
+
+def test_without_roots_it_is_over_at_once() -> None:
+    coordinator = Coordinator(range(1, 3), [])
+    assert [decode(send.payload) for send in coordinator.start()] == [Finish(), Finish()]
+    assert coordinator.finished
 
 
 def test_the_largest_backlog_of_subtrees_is_asked_first() -> None:
@@ -82,12 +108,19 @@ def test_the_end_waits_for_the_answer_to_every_give() -> None:
 
 
 def test_after_stop_nothing_is_handed_out_or_stolen() -> None:
-    coordinator = Coordinator(range(1, 3), roots(2))
-    hears(coordinator, (1, IDLE))
+    coordinator = Coordinator(range(1, 3), roots(4))
+    coordinator.start()
     assert [decode(send.payload) for send in coordinator.stop()] == [Stop(), Stop()]
     assert coordinator.stop() == []
     assert hears(coordinator, (1, report(subtrees=7)), (2, IDLE)) == []
     assert coordinator.share.units_dropped == 1
+
+
+def test_a_rank_that_stalls_has_all_stopped() -> None:
+    coordinator = farm(2)
+    assert hears(coordinator, (2, encode(Stalled(b"/dead\xff")))) == [(1, Stop()), (2, Stop())]
+    assert hears(coordinator, (1, encode(Stalled(b"/too")))) == []
+    assert coordinator.stalled == [(2, "/dead\udcff"), (1, "/too")]
 
 
 def test_counters_stand_in_the_row_of_their_rank() -> None:

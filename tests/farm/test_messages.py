@@ -16,6 +16,7 @@ from mpingest.farm.messages import (
     Message,
     ProtocolError,
     Report,
+    Stalled,
     Stop,
     Work,
     decode,
@@ -30,6 +31,7 @@ units = st.builds(Unit, kinds, st.integers(0, 4096), numbers, st.binary(max_size
 messages = st.one_of(
     st.builds(Idle, counters),
     st.builds(Report, st.booleans(), numbers, numbers, numbers, counters),
+    st.builds(Stalled, st.binary(max_size=100)),
     st.builds(Work, st.lists(units, max_size=20)),
     st.builds(Give, kinds, st.lists(st.integers(0, 10**6), max_size=16)),
     st.builds(Stop),

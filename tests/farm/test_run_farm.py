@@ -18,7 +18,7 @@ TREE = below_one(2, 3, 4)
 
 def test_one_process_plays_both_roles() -> None:
     progress = []
-    result = run_farm(None, [TREE.root], ToyExecutor(TREE.spawned_by), progress.append)
+    result = run_farm(None, [TREE.root], ToyExecutor(TREE.spawned_by), on_progress=progress.append)
     assert result.shares["units_finished"].tolist() == [len(TREE)]
     assert result.shares["weight_finished"].tolist() == [sum(unit.weight for unit in TREE.units)]
     assert progress[-1].tolist() == [[len(TREE)]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from mpingest.farm.messages import (
@@ -21,7 +22,7 @@ from mpingest.farm.messages import (
     encode,
 )
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.farm.worker import Worker
+from mpingest.farm.worker import SMALLEST_PART, Worker
 
 SUBTREE, SLICE = UnitKind.SUBTREE, UnitKind.SLICE
 NOTHING = np.zeros(1, np.int64)
@@ -34,12 +35,22 @@ def unit(kind: UnitKind, depth: int, name: str = "") -> Unit:
 def worker_with(units: Sequence[Unit], running: bool = True) -> Worker:
     """A worker that has been given the units, and a unit that it runs before them."""
     worker = Worker()
-    worker.speak(NOTHING)
     first = [unit(SLICE, 0)] if running else []
-    worker.receive(0, encode(Work([*first, *units])))
+    worker.receive(0, encode(Work([*first, *units])), none)
     if running:
         worker.take(any_room)
     return worker
+
+
+def none(parts: int) -> list[Unit]:
+    """What an executor divides off that cannot divide anything."""
+    return []
+
+
+def said(
+    worker: Worker, counters: npt.NDArray[np.int64] = NOTHING, divisible: int = 0, due: bool = False
+) -> list[Message]:
+    return [message for _, message in decoded(worker.speak(counters, divisible, due))]
 
 
 def any_room(kind: UnitKind) -> bool:
@@ -51,7 +62,7 @@ def decoded(sends: Sequence[Send]) -> list[tuple[int, Message]]:
 
 
 def given(worker: Worker, kind: UnitKind, thieves: Sequence[int]) -> list[list[Unit]]:
-    sends = decoded(worker.receive(0, encode(Give(kind, thieves))))
+    sends = decoded(worker.receive(0, encode(Give(kind, thieves)), none))
     assert [destination for destination, _ in sends] == list(thieves)
     return [work.units for _, work in sends]
 
@@ -86,7 +97,7 @@ def test_several_thieves_get_equal_parts() -> None:
 def test_a_busy_worker_gives_its_last_unit_and_an_empty_one_gives_nothing() -> None:
     worker = worker_with([unit(SLICE, 1)])
     assert given(worker, SLICE, [2, 3]) == [[unit(SLICE, 1)], []]
-    assert decoded(worker.speak(NOTHING))[0][1].is_answer
+    assert said(worker)[0].is_answer
 
 
 @pytest.mark.parametrize("kind", [SUBTREE, SLICE])
@@ -101,45 +112,107 @@ def test_a_backlog_of_n_is_reported_in_log_n_messages() -> None:
     reports = 0
     for _ in range(1000):
         worker.add([unit(SUBTREE, 1)])
-        reports += len(worker.speak(NOTHING))
+        reports += len(said(worker))
     while worker.take(any_room):
-        reports += len(worker.speak(NOTHING))
-    assert 15 < reports < 25
+        reports += len(said(worker))
+    assert 8 < reports < 12
+
+
+def test_a_backlog_that_shrank_is_told_when_due() -> None:
+    worker = worker_with([unit(SUBTREE, 1)])
+    assert [report.subtrees for report in said(worker)] == [1]
+    worker.take(any_room)
+    assert said(worker) == []
+    assert [report.subtrees for report in said(worker, due=True)] == [0]
+    assert said(worker, due=True) == []
+
+
+def test_what_running_slices_could_be_divided_into_counts_as_slices() -> None:
+    worker = worker_with([unit(SLICE, 1)])
+    [report] = said(worker, divisible=100)
+    assert (report.slices, report.slice_weight) == (1 + 100 // SMALLEST_PART, 10 + 100)
+
+
+def test_running_slices_are_divided_where_too_few_wait() -> None:
+    worker = worker_with([unit(SLICE, 1, "whole")])
+    asked = []
+
+    def divide(parts: int) -> list[Unit]:
+        asked.append(parts)
+        return [unit(SLICE, 1, f"part {number}") for number in range(parts)]
+
+    sends = worker.receive(0, encode(Give(SLICE, [2, 3, 4])), divide)
+    assert asked == [2]
+    works = [message.units for _, message in decoded(sends)]
+    assert sorted(work[0].payload for work in works) == [b"part 0", b"part 1", b"whole"]
+    worker.finish(unit(SLICE, 0))
+    assert worker.share.weight_finished == 10 - 2 * 10
+    assert worker.share.units_created == 2
+
+
+def test_enough_slices_are_given_as_they_are() -> None:
+    worker = worker_with([unit(SLICE, 1), unit(SLICE, 1)])
+    sends = worker.receive(0, encode(Give(SLICE, [2])), pytest.fail)
+    assert [len(message.units) for _, message in decoded(sends)] == [1]
 
 
 def test_counters_are_reported_when_due_and_changed() -> None:
     worker = worker_with([])
-    assert worker.speak(NOTHING, due=True) == []
-    assert worker.speak(NOTHING + 1) == []
-    [(_, report)] = decoded(worker.speak(NOTHING + 1, due=True))
+    [first] = said(worker, due=True)
+    assert first.counters.tolist() == [0]
+    assert said(worker, due=True) == []
+    assert said(worker, NOTHING + 1) == []
+    [report] = said(worker, NOTHING + 1, due=True)
     assert report.counters.tolist() == [1]
 
 
 def test_idle_is_said_once() -> None:
     worker = Worker()
-    assert [type(message) for _, message in decoded(worker.speak(NOTHING))] == [Idle]
-    assert worker.speak(NOTHING) == []
-    worker.receive(3, encode(Work([])))
-    assert [type(message) for _, message in decoded(worker.speak(NOTHING))] == [Idle]
+    assert said(worker) == []
+    worker.receive(3, encode(Work([])), none)
+    assert [type(message) for message in said(worker)] == [Idle]
+    assert said(worker) == []
 
 
 def test_a_give_that_crosses_idle_is_answered() -> None:
     worker = Worker()
-    worker.speak(NOTHING)
     assert given(worker, SUBTREE, [2]) == [[]]
-    [(_, report)] = decoded(worker.speak(NOTHING))
+    [report] = said(worker)
     assert isinstance(report, Report)
     assert report.is_answer
 
 
 def test_stop_drops_what_waits_and_what_comes() -> None:
     worker = worker_with([unit(SUBTREE, 1)])
-    worker.receive(0, encode(Stop()))
+    worker.receive(0, encode(Stop()), none)
     worker.add([unit(SUBTREE, 1), unit(SLICE, 1)])
     worker.finish(unit(SLICE, 0))
     assert worker.take(any_room) is None
     assert worker.share.units_dropped == 3
-    assert isinstance(decoded(worker.speak(NOTHING))[-1][1], Idle)
+    assert isinstance(said(worker)[-1], Idle)
+
+
+def test_stop_drops_what_has_not_begun_of_running_slices() -> None:
+    worker = worker_with([])
+    worker.receive(0, encode(Stop()), lambda parts: [unit(SLICE, 1)])
+    assert (worker.share.units_created, worker.share.units_dropped, worker.running) == (1, 1, 1)
+
+
+def test_what_stalls_is_told_once_and_given_up_after_stop() -> None:
+    worker = worker_with([])
+    [(destination, stalled)] = decoded(worker.stall("stat of /data/\udcff"))
+    assert (destination, stalled.what) == (0, b"stat of /data/\xff")
+    assert worker.stall("still") == []
+    worker.receive(0, encode(Stop()), none)
+    worker.abandon([unit(SLICE, 0)])
+    assert worker.share.units_dropped == 1
+    assert isinstance(said(worker)[-1], Idle)
+
+
+def owing_an_answer() -> Worker:
+    worker = Worker()
+    given(worker, SUBTREE, [2])
+    return worker
 
 
 @pytest.mark.parametrize(
@@ -147,21 +220,20 @@ def test_stop_drops_what_waits_and_what_comes() -> None:
     [
         (worker_with([unit(SUBTREE, 1)]), Finish()),
         (worker_with([]), Finish()),
-        (Worker(), Finish()),
+        (owing_an_answer(), Finish()),
         (worker_with([]), Work([])),
         (worker_with([]), Idle(NOTHING)),
     ],
-    ids=["FINISH with a unit", "FINISH while running", "FINISH before IDLE", "WORK unasked", "IDLE"],
+    ids=["FINISH with a unit", "FINISH while running", "FINISH before an answer", "WORK unasked", "IDLE"],
 )
 def test_what_cannot_be_is_refused(worker: Worker, message: Message) -> None:
     with pytest.raises(ProtocolError):
-        worker.receive(0, encode(message))
+        worker.receive(0, encode(message), none)
 
 
 def test_nothing_is_heard_after_finish() -> None:
     worker = Worker()
-    worker.speak(NOTHING)
-    worker.receive(0, encode(Finish()))
+    worker.receive(0, encode(Finish()), none)
     assert worker.finished
     with pytest.raises(ProtocolError):
-        worker.receive(0, encode(Stop()))
+        worker.receive(0, encode(Stop()), none)

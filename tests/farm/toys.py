@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
@@ -31,12 +32,14 @@ class ToyExecutor:
         self._news = threading.Event()
         self._running = 0
         self._finished = 0
+        self._began: list[tuple[Unit, float]] = []
 
     def room_for(self, kind: UnitKind) -> bool:
         return self._running < self._threads
 
     def begin(self, unit: Unit) -> None:
         self._running += 1
+        self._began.append((unit, time.monotonic()))
         self._pool.submit(self._run, unit)
 
     def events(self) -> Iterator[Spawned | Finished]:
@@ -51,6 +54,8 @@ class ToyExecutor:
             if isinstance(event, Finished):
                 self._running -= 1
                 self._finished += 1
+                if not self._note_end(event.unit):
+                    continue
             yield event
 
     def wait(self, seconds: float) -> None:
@@ -61,6 +66,30 @@ class ToyExecutor:
 
     def throttle(self, waiting_slices: int) -> None:
         self.most_waiting_slices = max(self.most_waiting_slices, waiting_slices)
+
+    def divisible(self) -> int:
+        return 0
+
+    def divide(self, parts: int) -> list[Unit]:
+        return []
+
+    def stalled(self, seconds: float) -> str:
+        """A unit is stuck once it runs for so long."""
+        stuck = [unit for unit, began in self._began if time.monotonic() - began > seconds]
+        return f"unit {stuck[0].payload.decode()}" if stuck else ""
+
+    def abandon(self) -> list[Unit]:
+        units = [unit for unit, _ in self._began]
+        self._began.clear()
+        return units
+
+    def _note_end(self, unit: Unit) -> bool:
+        """Whether the unit was not abandoned; units may be equal."""
+        index = next((index for index, (running, _) in enumerate(self._began) if running == unit), None)
+        if index is None:
+            return False
+        del self._began[index]
+        return True
 
     def _run(self, unit: Unit) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from mpingest.farm.units import Unit, UnitKind
 
 @dataclass(frozen=True)
 class Tree:
-    """Node 0 is the root. ``children[i]`` are the nodes that node i spawns; a slice spawns nothing."""
+    """Node 0 is the root. ``children[i]`` are the nodes that node i spawns; a slice has entries and spawns nothing."""
 
     units: tuple[Unit, ...]
     children: tuple[tuple[int, ...], ...]
@@ -23,8 +24,10 @@ class Tree:
         children: list[list[int]] = [[]]
         for number, (wanted, kind) in enumerate(parents, 1):
             parent = wanted if units[wanted].kind is UnitKind.SUBTREE else above[wanted]
-            weight = 1 + number % 7 if kind is UnitKind.SLICE else 1
-            units.append(Unit(kind, units[parent].depth + 1, weight, b"%d" % number))
+            weight = 1 + 17 * number % 60 if kind is UnitKind.SLICE else 1
+            entries = [b"%d.%d" % (number, entry) for entry in range(weight)]
+            payload = b" ".join(entries) if kind is UnitKind.SLICE else b"%d" % number
+            units.append(Unit(kind, units[parent].depth + 1, weight, payload))
             above.append(parent)
             children.append([])
             children[parent].append(number)
@@ -38,7 +41,23 @@ class Tree:
         return self.units[0]
 
     def spawned_by(self, unit: Unit) -> list[Unit]:
-        return [self.units[child] for child in self.children[int(unit.payload)]]
+        return [] if unit.kind is UnitKind.SLICE else [self.units[child] for child in self.children[int(unit.payload)]]
+
+    def all(self) -> Counter[bytes]:
+        """Each subtree and each entry of a slice, once."""
+        slices = [unit for unit in self.units if unit.kind is UnitKind.SLICE]
+        subtrees = [unit.payload for unit in self.units if unit.kind is UnitKind.SUBTREE]
+        return Counter(subtrees + [entry for unit in slices for entry in entries_of(unit)])
+
+
+def entries_of(unit: Unit) -> list[bytes]:
+    """The entries of a slice; a subtree has none."""
+    return unit.payload.split() if unit.kind is UnitKind.SLICE else []
+
+
+def part_of(unit: Unit, entries: Sequence[bytes]) -> Unit:
+    """A slice with some of the entries of another."""
+    return Unit(UnitKind.SLICE, unit.depth, len(entries), b" ".join(entries))
 
 
 def flat(slices: int) -> Tree:
