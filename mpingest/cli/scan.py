@@ -84,6 +84,12 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     help="Leave out directories whose absolute path matches, from its beginning, with all below. May be repeated.",
 )
 @click.option("-x", "--one-file-system", is_flag=True, help="Do not go into directories on other file systems.")
+@click.option(
+    "--stall-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="End the scan, with exit code 75, once a rank gets nowhere for so long. [default: wait for ever]",
+)
 def scan(
     root: str,
     output: str | None,
@@ -96,6 +102,7 @@ def scan(
     exclude_file_name: tuple[str, ...],
     exclude_directory_name: tuple[str, ...],
     one_file_system: bool,
+    stall_timeout: float | None,
 ) -> None:
     """Look at everything below the directory ROOT; nothing is changed and no zone is needed.
 
@@ -124,7 +131,9 @@ def scan(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     rate = max_stat_rate or math.inf
-    request = Request(root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system)
+    request = Request(
+        root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system, stall_timeout
+    )
     try:
         found = scan(request)
         if is_first_rank():

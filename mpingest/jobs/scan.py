@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.farm.collective import on_first, reduce_bytes
-from mpingest.farm.transport import run_farm, wait_asleep
+from mpingest.farm.transport import FarmResult, run_farm, wait_asleep
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, OutputClosed, csv_rows, paths0
@@ -53,6 +53,7 @@ class Request:
     top:           how many of the largest to name
     threads:       stats in flight per rank
     max_stat_rate: stats a second of all ranks together
+    stall_timeout: seconds without any progress on a rank after which the scan ends, None to wait for ever
     """
 
     root: str
@@ -64,6 +65,7 @@ class Request:
     slice_size: int
     excludes: Excludes
     one_file_system: bool
+    stall_timeout: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Found:
     """What a scan has found; the census is whole on rank 0 only.
 
     root:    absolute
-    stopped: the signal that ended it early, else ""
+    stopped: why it ended early, else ""
     ranks:   ``RANK_DTYPE``, shape (ranks,)
     """
 
@@ -110,23 +112,23 @@ def scan(request: Request) -> Found:
         plan = on_first(comm, lambda: _plan(request, comm))
         try:
             with abort_on_error(comm):
-                census, ranks = _survey_and_merge(comm, plan, request)
-            unreadable = on_first(comm, lambda: _conclude(plan, request, census, ranks))
+                census, ranks, stopped = _survey_and_merge(comm, plan, request)
+            unreadable = on_first(comm, lambda: _conclude(plan, request, census, ranks, complete=not stopped))
         finally:
             _remove(plan.scratch)
-    return Found(plan.root, census, time.monotonic() - began, _stopped_by(ranks), unreadable, ranks)
+    return Found(plan.root, census, time.monotonic() - began, stopped, unreadable, ranks)
 
 
-def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void]]:
-    """The census, on rank 0 that of all ranks, and what each rank did."""
+def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void], str]:
+    """The census, on rank 0 that of all ranks; what each rank did; why the scan ended early."""
     try:
-        census, row = _survey(comm, plan, request)
+        census, row, result = _survey(comm, plan, request)
         ranks = _gathered(comm, row)
         total = reduce_bytes(comm, census.pack(), _merged) if comm is not None else None
     except BaseException:
         _remove(plan.scratch)  # now: the whole world ends here
         raise
-    return Census.unpack(total) if total is not None else census, ranks
+    return Census.unpack(total) if total is not None else census, ranks, _why_stopped(ranks, result)
 
 
 def _plan(request: Request, comm: MPI.Comm | None) -> _Plan:
@@ -180,8 +182,8 @@ def _remove(scratch: str | None) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void]]:
-    """What this rank has found and done."""
+def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void], FarmResult]:
+    """What this rank has found and done, and how it ended."""
     census = Census(plan.began_ns, request.top)
     roots = [subtree(b"")]
     segments = 0
@@ -189,7 +191,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
         noted = stack.enter_context(stops_noted())
         if comm is not None and comm.rank == COORDINATOR:
             watch = _Watch(noted)
-            run_farm(comm, roots, None, on_progress=watch.note, should_stop=watch.should_stop)
+            result = run_farm(comm, roots, None, on_progress=watch.note, should_stop=watch.should_stop)
         else:
             sinks: list[Sink] = []
             manifest = None
@@ -206,11 +208,11 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
             )
             survey = Survey(options, census, sinks, pool, shared=comm is not None, should_end=lambda: bool(noted))
             with survey:
-                run_farm(comm, roots, survey)
+                result = run_farm(comm, roots, survey, stall_timeout=request.stall_timeout)
             segments = manifest.close() if manifest else 0
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     row = (census.directories, census.entries, segments, noted[0] if noted else 0, memory)
-    return census, np.array([row], RANK_DTYPE)
+    return census, np.array([row], RANK_DTYPE), result
 
 
 class _Watch:
@@ -242,16 +244,19 @@ def _merged(first: bytes, second: bytes) -> bytes:
     return census.pack()
 
 
-def _stopped_by(ranks: npt.NDArray[np.void]) -> str:
-    """The signal that ended the scan, "" if none did."""
+def _why_stopped(ranks: npt.NDArray[np.void], result: FarmResult) -> str:
+    """What ended the scan early, "" if nothing did."""
+    if result.stalled:
+        rank, what = result.stalled[0]
+        return f"stopped, as rank {rank} makes no progress: {what}"
     number = int(ranks["stopped"].max())
-    return signal.Signals(number).name if number else ""
+    return f"stopped by {signal.Signals(number).name}" if number else ""
 
 
-def _conclude(plan: _Plan, request: Request, census: Census, ranks: npt.NDArray[np.void]) -> int:
+def _conclude(plan: _Plan, request: Request, census: Census, ranks: npt.NDArray[np.void], *, complete: bool) -> int:
     """On rank 0: puts the manifest in place and lists it; the number of what could not be read."""
     ends = census.finish()
-    if plan.scratch and not _stopped_by(ranks):
+    if plan.scratch and complete:
         table = request.output or os.path.join(plan.scratch, "merged.h5")
         conclude_manifest(plan.scratch, plan.root, ranks["segments"].tolist(), ends, table)
         if request.format in LINES and len(ranks) > 1:

@@ -46,7 +46,7 @@ def to_json(found: Found) -> dict[str, Any]:
         "seconds": round(found.seconds, 3),
         "began_ns": census.began_ns,
         "partial": bool(found.stopped),
-        "stopped_by": found.stopped,
+        "stopped": found.stopped,
         "exit_code": int(found.exit_code),
         "entries": census.entries,
         "types": _by_type(census),
@@ -80,7 +80,7 @@ def lines(found: Found) -> Iterator[str]:
     files, linked = census.files, census.linked
     yield f"{os.fsdecode(found.root)!r}: {census.entries:,} entries in {found.seconds:.1f} s"
     if found.stopped:
-        yield f"  PARTIAL: stopped by {found.stopped}; what follows is what was seen until then"
+        yield f"  PARTIAL: {found.stopped}; what follows is what was seen until then"
     yield "  " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _by_type(census).items() if count)
     yield f"  {human_bytes(files.bytes)} in files"
     if linked.entries:
@@ -109,7 +109,7 @@ def troubles(found: Found) -> Iterator[str]:
     if more := census.unreadable - len(census.failures):
         yield f"{more:,} more cannot be read"
     if found.stopped:
-        yield f"stopped by {found.stopped}: what is reported is what was seen until then; no manifest is left"
+        yield f"{found.stopped}; what is reported is what was seen until then; no manifest is left"
 
 
 def _by_type(census: Census) -> dict[str, int]:

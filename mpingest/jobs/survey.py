@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -37,6 +39,8 @@ SLICES_AHEAD = 32
 WHOLE_SLICES = 4
 """Slices that a directory has to have before others are offered some: what is smaller is done sooner than told."""
 NO_ENTRIES = EntryBatch.build([], [])
+PATIENCE_SECONDS = 1.0
+"""How long a thread that may be stuck gets to end."""
 _TURN_SECONDS = 5e-3
 """How often the farm asks, at least."""
 _LENGTH = struct.Struct("<I")
@@ -180,6 +184,8 @@ class Survey:
         self._keep = 2 * options.threads
         self._slices_at_farm = 0
         self._first: Unit | None = None
+        self._abandoned = False
+        self._at: dict[int, tuple[float, bytes]] = {}  # by thread: since when, on the monotonic clock, it is at what
         self._events: list[Spawned | Finished] = []
         self._error: BaseException | None = None
         self._threads = [
@@ -194,7 +200,7 @@ class Survey:
     def __exit__(self, *_: object) -> None:
         self.stop()
         for thread in self._threads:
-            thread.join()
+            thread.join(PATIENCE_SECONDS if self._abandoned else None)
 
     def stop(self) -> None:
         """Scan nothing more; what is found is kept. From any thread."""
@@ -258,6 +264,38 @@ class Survey:
             if eased:
                 self._changed.notify_all()
 
+    def divisible(self) -> int:
+        """0: what the threads can spare is with the farm already."""
+        return 0
+
+    def divide(self, parts: int) -> list[Unit]:
+        """What the threads hold and have not begun, so far as it goes: slices before directories."""
+        with self._changed:
+            slices = [self._slices.pop().to_unit() for _ in range(min(parts, len(self._slices)))]
+            rest = min(parts - len(slices), len(self._directories))
+            return slices + [subtree(self._directories.popleft()) for _ in range(rest)]
+
+    def stalled(self, seconds: float) -> str:
+        """The stat that is stuck for longest, or the directory, if no thread gets anywhere."""
+        at = list(self._at.copy().values())
+        longest = self._pool.longest()
+        if not at or max(since for since, _ in at) > time.monotonic() - seconds:
+            return ""
+        if longest is not None and longest.seconds < seconds:
+            return ""
+        since, relative = min(at)
+        path = longest.path if longest else self._path(relative)
+        return f"scanning {os.fsdecode(path)} for {time.monotonic() - since:.0f} s"
+
+    def abandon(self) -> list[Unit]:
+        """Give up what runs; threads that are stuck are left behind, with what they had found."""
+        self.stop()
+        with self._changed:
+            self._abandoned = True
+            units, self._first = [self._first] if self._first else [], None
+            self._events = [event for event in self._events if isinstance(event, Finished)]
+        return units
+
     def _offer(self) -> None:
         """Gives the farm what the threads won't come to before it asks again, twice over."""
         if not self._shared or self._first is None:
@@ -275,15 +313,12 @@ class Survey:
 
     def _work(self) -> None:
         harvest = _Harvest()
+        thread = threading.get_ident()
         try:
             while (task := self._next_task(harvest)) is not None:
-                try:
-                    if isinstance(task, bytes):
-                        self._visit(task, harvest)
-                    else:
-                        self._stat_slice(task, harvest)
-                except PoolClosed:
-                    pass
+                self._at[thread] = time.monotonic(), task if isinstance(task, bytes) else task.relative
+                with suppress(PoolClosed):
+                    self._do(task, harvest)
                 if harvest.is_full:
                     self._bring_in(harvest)
         except BaseException as error:
@@ -293,12 +328,19 @@ class Survey:
             self.stop()
             self._news.set()
 
+    def _do(self, task: bytes | _NamesOf, harvest: _Harvest) -> None:
+        if isinstance(task, bytes):
+            self._visit(task, harvest)
+        else:
+            self._stat_slice(task, harvest)
+
     def _next_task(self, harvest: _Harvest) -> bytes | _NamesOf | None:
         """A directory or slice, None at the end. Slices first: that keeps few of them."""
         with self._changed:
             if (task := self._pop()) is not None:
                 return task
         self._bring_in(harvest)
+        self._at.pop(threading.get_ident(), None)
         with self._changed:
             self._idle += 1
             while (task := self._pop()) is None:
@@ -325,6 +367,8 @@ class Survey:
 
     def _bring_in(self, harvest: _Harvest) -> None:
         """Counts and records what a thread has found."""
+        if self._abandoned:
+            return
         with self._counting:
             self.census.count([visited.part for visited in harvest.visited])
             self.census.exclude(harvest.excluded)
@@ -367,6 +411,7 @@ class Survey:
                 shared = True
                 self._share(_NamesOf(relative, names), harvest)
                 continue
+            self._at[threading.get_ident()] = time.monotonic(), relative
             if held is not None:
                 harvest.add(Visited(Part(relative, held.entries, whole=False), ended=False, complete=None))
                 if harvest.is_full:
