@@ -34,8 +34,11 @@ from mpingest.scan.pool import PoolClosed, StatPool
 
 HARVEST = 8192
 """Entries that a thread finds before it counts and records them."""
-SLICES_AHEAD = 32
-"""Slices of names that may wait for a rank before it reads no further."""
+SLICES_AHEAD = 256
+NAMES_AHEAD = 1 << 23
+"""Slices, and bytes of names, that may wait for a rank before it reads no further. So many, since whoever steals gets
+about half of them, and should be busy for longer than it waits for the next ones.
+"""
 WHOLE_SLICES = 4
 """Slices that a directory has to have before others are offered some: what is smaller is done sooner than told."""
 NO_ENTRIES = EntryBatch.build([], [])
@@ -183,6 +186,7 @@ class Survey:
         self._visits_seen = 0
         self._keep = 2 * options.threads
         self._slices_at_farm = 0
+        self._reading = 0  # threads that read names for others
         self._first: Unit | None = None
         self._abandoned = False
         self._at: dict[int, tuple[float, bytes]] = {}  # by thread: since when, on the monotonic clock, it is at what
@@ -216,7 +220,7 @@ class Survey:
     def room_for(self, kind: UnitKind) -> bool:
         """Whether threads will soon have nothing of their own."""
         if kind is UnitKind.SLICE:
-            return len(self._slices) < 2 * len(self._threads)
+            return len(self._slices) < self._own_slices()
         return len(self._directories) < self._keep
 
     def begin(self, unit: Unit) -> None:
@@ -303,7 +307,7 @@ class Survey:
         self._keep = max(2 * len(self._threads), 2 * (self._visits - self._visits_seen))
         self._visits_seen = self._visits
         units = [subtree(self._directories.popleft()) for _ in range(len(self._directories) - self._keep)]
-        surplus = len(self._slices) - 2 * len(self._threads)
+        surplus = len(self._slices) - self._own_slices()
         units += [self._slices.popleft().to_unit() for _ in range(surplus)]
         if units:
             self._slices_at_farm += max(0, surplus)  # the farm will say only later how many wait
@@ -351,8 +355,13 @@ class Survey:
             self._idle -= 1
             return task
 
+    def _own_slices(self) -> int:
+        """Slices that threads should have at hand: while one reads names, only what others can't keep up with."""
+        waiting = len(self._slices) + self._slices_at_farm
+        return 2 * len(self._threads) if not self._reading or waiting > SLICES_AHEAD // 4 else 0
+
     def _pop(self) -> bytes | _NamesOf | None:
-        if self._slices:
+        if self._slices and self._own_slices():
             return self._slices.popleft()
         if self._directories:
             self._visits += 1
@@ -408,7 +417,9 @@ class Survey:
         for names in scan.names(self._options.slice_size):
             count += 1
             if shared or (self._shared and count > WHOLE_SLICES and len(names) == self._options.slice_size):
-                shared = True
+                if not shared:
+                    shared = True
+                    self._note_reading(1)
                 self._share(_NamesOf(relative, names), harvest)
                 continue
             self._at[threading.get_ident()] = time.monotonic(), relative
@@ -422,6 +433,8 @@ class Survey:
             if self._idle or shared:
                 self._descend(found)
                 found = []
+        if shared:
+            self._note_reading(-1)
         entries = held.entries if held else NO_ENTRIES
         complete = None if shared else not (scan.errors or scan.excluded)
         harvest.add(Visited(Part(relative, entries, whole=count <= 1), ended=True, complete=complete))
@@ -434,12 +447,18 @@ class Survey:
                 harvest.fail(relative or b".", problem.error)
         self._descend(found)
 
+    def _note_reading(self, change: int) -> None:
+        with self._changed:
+            self._reading += change
+            self._changed.notify_all()
+
     def _share(self, slice_: _NamesOf, harvest: _Harvest) -> None:
         """Adds a slice to those that wait, and helps while there are too many."""
         with self._changed:
             self._slices.append(slice_)
             self._changed.notify_all()
-        while not self._ending and len(self._slices) + self._slices_at_farm > SLICES_AHEAD:
+        ahead = min(SLICES_AHEAD, max(NAMES_AHEAD // len(slice_.names.blob), len(self._threads)))
+        while not self._ending and len(self._slices) + self._slices_at_farm > ahead:
             with self._changed:
                 own = self._slices.popleft() if self._slices else None
                 if own is None:
