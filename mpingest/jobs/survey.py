@@ -137,7 +137,8 @@ class _Harvest:
 
     def note(self, relative: bytes, portion: Portion) -> None:
         """What a portion left out, and why."""
-        self.excluded += portion.excluded.total()
+        if portion.excluded:
+            self.excluded += portion.excluded.total()
         for problem in portion.errors:
             self.fail(os.path.join(relative, problem.name), problem.error)
 
@@ -285,8 +286,8 @@ class Survey:
         longest = self._pool.longest()
         if not at or max(since for since, _ in at) > time.monotonic() - seconds:
             return ""
-        if longest is not None and longest.seconds < seconds:
-            return ""
+        if longest.seconds < seconds if longest else self._pool.rate.limited:
+            return ""  # it moves, or may have to wait for its turn
         since, relative = min(at)
         path = longest.path if longest else self._path(relative)
         return f"scanning {os.fsdecode(path)} for {time.monotonic() - since:.0f} s"

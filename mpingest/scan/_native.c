@@ -42,7 +42,8 @@ enum { BUFFER_SIZE = 64 * 1024, HEADER_SIZE = offsetof(struct record, name) };
 typedef struct {
     PyObject_HEAD
     int fd;
-    int error;     /* errno that ended the reading, to be raised once */
+    int error;     /* errno that ended the reading */
+    bool ended;
     bool reading;  /* a thread is at it */
     size_t at;
     size_t filled;
@@ -95,11 +96,15 @@ is_dot(const char *name, size_t length)
 static int
 read_names(NameReader *self, struct names *names, size_t most)
 {
-    while (names->count < most) {
+    while (names->count < most && !self->ended) {
         if (self->at == self->filled) {
             long filled = syscall(SYS_getdents64, self->fd, self->buffer, (size_t)BUFFER_SIZE);
-            if (filled <= 0) /* POSIX wants a directory that was removed meanwhile to be simply at its end */
-                return filled == 0 || errno == ENOENT ? 0 : errno;
+            if (filled < 0 && errno != ENOENT)
+                return errno;
+            if (filled <= 0) { /* POSIX wants a directory that was removed meanwhile to be simply at its end */
+                self->ended = true;
+                return 0;
+            }
             self->at = 0;
             self->filled = (size_t)filled;
         }
@@ -249,7 +254,8 @@ typedef struct {
     int fd;
     bool follow;
     size_t count;
-    size_t taken; /* names that threads have taken; atomic */
+    size_t taken;  /* names that threads have taken; atomic */
+    size_t failed; /* names whose stat failed; atomic */
     Py_buffer blob, offsets, rows, errnos;
 } StatBatch;
 
@@ -327,6 +333,8 @@ take_turn(StatBatch *self, struct turn *turn)
             int error = stat_name(self, turn->from);
             if (error == EINTR)
                 return true;
+            if (error != 0)
+                __atomic_add_fetch(&self->failed, 1, __ATOMIC_RELAXED);
             __atomic_store_n(&errnos[turn->from], error, __ATOMIC_RELEASE);
         }
         turn->spent = now() - turn->began;
@@ -370,6 +378,12 @@ batch_left(StatBatch *self, void *Py_UNUSED(closure))
 {
     size_t taken = __atomic_load_n(&self->taken, __ATOMIC_RELAXED);
     return PyLong_FromSize_t(taken < self->count ? self->count - taken : 0);
+}
+
+static PyObject *
+batch_failed(StatBatch *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(__atomic_load_n(&self->failed, __ATOMIC_RELAXED));
 }
 
 /* Whether the arrays belong together, so that nothing outside of them is ever touched. */
@@ -432,6 +446,7 @@ static PyMethodDef batch_methods[] = {
 
 static PyGetSetDef batch_getset[] = {
     {"left", (getter)batch_left, NULL, "Names that no thread has taken yet."},
+    {"failed", (getter)batch_failed, NULL, "Names whose stat failed."},
     {NULL},
 };
 

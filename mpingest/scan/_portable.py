@@ -7,7 +7,9 @@ import os
 import struct
 import threading
 import time
-from itertools import islice, pairwise
+from array import array
+from collections.abc import Sequence, Sized
+from itertools import accumulate, islice, pairwise
 from operator import attrgetter
 from stat import S_ISLNK, S_ISREG
 
@@ -16,7 +18,7 @@ import numpy.typing as npt
 
 from mpingest.scan.entries import columns
 from mpingest.scan.excludes import FILE_TYPES
-from mpingest.scan.names import DT_UNKNOWN, bounds
+from mpingest.scan.names import DT_UNKNOWN
 
 _PACKED = struct.Struct("<4IQ3q")
 _ROW = attrgetter("st_mode", "st_nlink", "st_uid", "st_gid", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
@@ -49,21 +51,25 @@ class NameReader:
             if not found:
                 raise
             self._error = error
-        types = [_type_of(entry) for entry in found] if self._with_types else [DT_UNKNOWN] * len(found)
-        blob, offsets = _joined([entry.name for entry in found])
-        return blob, offsets.tobytes(), bytes(types)
+        types = bytes(map(_type_of, found)) if self._with_types else bytes(len(found))
+        return *_joined([entry.name for entry in found]), types
 
     def close(self) -> None:
         """Give back what the reading needed."""
         self._entries.close()
 
 
-def _joined(names: list[str]) -> tuple[bytes, npt.NDArray[np.uint32]]:
+def _joined(names: list[str]) -> tuple[bytes, bytes]:
+    """The names without separator, and their offsets."""
     text = "".join(names)
-    if not text.isascii():
-        encoded = [os.fsencode(name) for name in names]
-        return b"".join(encoded), bounds(np.fromiter(map(len, encoded), np.uint32, len(encoded)))
-    return text.encode("ascii"), bounds(np.fromiter(map(len, names), np.uint32, len(names)))
+    if text.isascii():
+        return text.encode("ascii"), _offsets(names)
+    encoded = [os.fsencode(name) for name in names]
+    return b"".join(encoded), _offsets(encoded)
+
+
+def _offsets(names: Sequence[Sized]) -> bytes:
+    return array("I", accumulate(map(len, names), initial=0)).tobytes()
 
 
 def _type_of(entry: os.DirEntry[str]) -> int:
@@ -83,6 +89,7 @@ class StatBatch:
     blob, offsets: the names (see ``NameSlice``)
     rows:   ``ENTRY_DTYPE``, shape (n,); left as it is where the stat fails
     errnos: int32, shape (n,); becomes 0 or the error number of each stat, and stays as it is until then
+    failed: names whose stat failed
     follow: describe a symbolic link to a regular file by that file, under the mode of the link
     """
 
@@ -108,6 +115,7 @@ class StatBatch:
         self._follow = follow
         self._fd = fd
         self._taken = 0
+        self.failed = 0
         self._lock = threading.Lock()
 
     @property
@@ -143,13 +151,13 @@ class StatBatch:
             self._stat_one(index)
 
     def _stat_all(self, start: int, stop: int) -> bool:
-        """The fast way for many; False at the first error."""
-        stat, fd = os.stat, self._fd
+        """The fast way for many; False at the first that fails or doesn't fit."""
+        lstat, pack, fd = os.lstat, _PACKED.pack, self._fd
         try:
-            rows = [_ROW(stat(name, dir_fd=fd, follow_symlinks=False)) for name in self._names[start:stop]]
-        except OSError:
+            rows = [pack(*_ROW(lstat(name, dir_fd=fd))) for name in self._names[start:stop]]
+        except (OSError, struct.error):
             return False
-        self._rows[start:stop] = columns(rows)
+        self._bytes[_PACKED.size * start : _PACKED.size * stop] = b"".join(rows)
         self._errnos[start:stop] = 0
         return True
 
@@ -157,9 +165,11 @@ class StatBatch:
         """The fast way for one."""
         name = self._names[index]
         try:
-            row = _ROW(os.stat(name, dir_fd=self._fd, follow_symlinks=False))
+            row = _ROW(os.lstat(name, dir_fd=self._fd))
         except OSError as error:
             self._errnos[index] = error.errno or errno.EIO
+            with self._lock:
+                self.failed += 1
             return
         if self._follow:
             row = self._followed(name, row)

@@ -82,17 +82,17 @@ def stat_names(
 
 
 def _portion(fd: int, path: bytes, names: NameSlice, pool: StatPool, follow_links: bool) -> Portion:
-    rows, errnos = pool.stat(fd, path, names, follow_links)
-    entries = EntryBatch(names.blob, names.offsets, rows)
-    failed = np.flatnonzero(errnos)
-    if not len(failed):
+    stats = pool.stat(fd, path, names, follow_links)
+    entries = EntryBatch(names.blob, names.offsets, stats.rows)
+    if not stats.failed:
         return Portion(entries)
+    failed = np.flatnonzero(stats.errnos)
     errors = [
         ScanError(names.name(index), OSError(number, os.strerror(number), os.path.join(path, names.name(index))))
-        for index, number in zip(failed.tolist(), errnos[failed].tolist(), strict=True)
+        for index, number in zip(failed.tolist(), stats.errnos[failed].tolist(), strict=True)
         if number != errno.ENOENT
     ]
-    return Portion(entries.select(errnos == 0), [error.name for error in errors], errors)
+    return Portion(entries.select(stats.errnos == 0), [error.name for error in errors], errors)
 
 
 def _without_unknown(portion: Portion, path: bytes, names: NameSlice, excludes: Excludes) -> Portion:
@@ -165,7 +165,8 @@ class DirectoryScan:
             self._fd, self.path, names, self.pool, excludes=self.excludes, follow_links=self.follow_links
         )
         self.errors += portion.errors
-        self.excluded += portion.excluded
+        if portion.excluded:
+            self.excluded += portion.excluded
         return portion
 
     def portions(self, size: int) -> Iterator[Portion]:

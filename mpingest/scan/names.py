@@ -23,7 +23,7 @@ _COUNTS = struct.Struct("<II")
 def bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Offsets, shape (n + 1,), of ``n`` names of the given sizes."""
     offsets = np.zeros(len(sizes) + 1, np.uint32)
-    np.cumsum(sizes, out=offsets[1:])
+    np.add.accumulate(sizes, out=offsets[1:])
     return offsets
 
 

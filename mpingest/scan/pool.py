@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,19 @@ class InFlight:
     seconds: float
 
 
+class Stats(NamedTuple):
+    """What became of ``n`` names.
+
+    rows:   ``ENTRY_DTYPE``, shape (n,); zero where the stat failed
+    errnos: int32, shape (n,); its error number, or 0
+    failed: how many failed
+    """
+
+    rows: npt.NDArray[np.void]
+    errnos: npt.NDArray[np.int32]
+    failed: int
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     """A slice under way. coming: guests invited; inside: guests at work; over: the caller sees no name left."""
@@ -84,7 +98,8 @@ class StatPool:
             raise ValueError(f"{threads} threads to stat with")
         self.threads = threads
         self.rate = rate or StatRate()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._free = threads
         self._callers_waiting = 0
         self._invitations: SimpleQueue[_Job | None] = SimpleQueue()
@@ -102,28 +117,26 @@ class StatPool:
 
     def close(self) -> None:
         """Ends the threads as soon as their stats return; what is under way raises PoolClosed. From any thread."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         self.rate.close()
         for _ in range(self.threads - 1):
             self._invitations.put(None)
 
-    def stat(
-        self, fd: int, path: bytes, names: NameSlice, follow_links: bool = False
-    ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int32]]:
+    def stat(self, fd: int, path: bytes, names: NameSlice, follow_links: bool = False) -> Stats:
         """Stats names of the open directory ``fd``, known as ``path``. The calling thread takes part.
-
-        returns: ``ENTRY_DTYPE``, shape (n,), zero where a stat failed, and its error number or 0, int32, shape (n,)
 
         Raises PoolClosed.
         """
         rows = np.zeros(len(names), ENTRY_DTYPE)
-        errnos = np.full(len(names), _NOT_YET, np.int32)
-        job = _Job(path, names, StatBatch(fd, names.blob, names.offsets, rows, errnos, follow=follow_links), errnos)
+        errnos = np.empty(len(names), np.int32)
+        errnos.fill(_NOT_YET)
+        batch = StatBatch(fd, names.blob, names.offsets, rows, errnos, follow=follow_links)
+        job = _Job(path, names, batch, errnos)
         self._enter()
         try:
-            while job.batch.left and not self._closed:
+            while batch.left and not self._closed:
                 self._invite(job)
                 self._turn(job, QUANTUM_NS)
         finally:
@@ -132,7 +145,7 @@ class StatPool:
             raise job.error
         if self._closed and (errnos == _NOT_YET).any():
             raise PoolClosed
-        return rows, errnos
+        return Stats(rows, errnos, batch.failed)
 
     def longest(self) -> InFlight | None:
         """The stat that has been in flight for longest; None if there is none. From any thread."""
@@ -147,7 +160,7 @@ class StatPool:
     # What a caller does.
 
     def _enter(self) -> None:
-        with self._changed:
+        with self._lock:
             self._callers_waiting += 1
             while not self._free and not self._closed:
                 self._changed.wait()
@@ -163,7 +176,7 @@ class StatPool:
             self._probed = now
             return
         left = job.batch.left
-        with self._changed:
+        with self._lock:
             wanted = min(left - 1, int(left * self._stat_ns / SHARE_NS)) - job.coming - job.inside
             count = max(0, min(wanted, self._free - self._callers_waiting))
             self._free -= count
@@ -198,7 +211,7 @@ class StatPool:
 
     def _conclude(self, job: _Job) -> None:
         """Gives slots back, also those of guests still to come, and waits for those inside."""
-        with self._changed:
+        with self._lock:
             job.over = True
             self._free += 1 + job.coming
             if self._callers_waiting:
@@ -210,7 +223,7 @@ class StatPool:
 
     def _be_guest(self) -> None:
         while (job := self._invitations.get()) is not None:
-            with self._changed:
+            with self._lock:
                 if job.over:
                     continue
                 job.coming -= 1
@@ -220,7 +233,7 @@ class StatPool:
                     self._turn(job, TURN_NS)
             except BaseException as error:
                 job.error = error
-            with self._changed:
+            with self._lock:
                 job.inside -= 1
                 self._free += 1
                 if self._callers_waiting or (job.over and not job.inside):

@@ -16,7 +16,7 @@ from mpingest.scan import pool as pools
 from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import PoolClosed, StatPool
 from mpingest.scan.rate import StatRate
-from tests.bench.latency import build_shim, delayed, stats_and_peak
+from tests.bench._latency import build_shim, delayed, stats_and_peak
 
 FILES = 300
 
@@ -61,8 +61,9 @@ def test_every_caller_gets_what_it_asked_for(sharing: None, folder: bytes, fd: i
 
     def call(seed: int) -> None:
         for count in range(seed, FILES, 37):
-            rows, errnos = pool.stat(fd, folder, NameSlice.build([b"%d" % number for number in range(count)] + [b"no"]))
-            if rows["size"].tolist() != [*range(count), 0] or errnos.tolist() != [0] * count + [2]:
+            names = NameSlice.build([b"%d" % number for number in range(count)] + [b"no"])
+            rows, errnos, failed = pool.stat(fd, folder, names)
+            if rows["size"].tolist() != [*range(count), 0] or errnos.tolist() != [0] * count + [2] or failed != 1:
                 wrong.append((rows, errnos))
 
     with StatPool(threads) as pool:
@@ -76,8 +77,8 @@ def test_every_caller_gets_what_it_asked_for(sharing: None, folder: bytes, fd: i
 
 
 def test_nothing_to_stat(folder: bytes, fd: int) -> None:
-    rows, errnos = StatPool(4).stat(fd, folder, NameSlice.build([]))
-    assert (len(rows), len(errnos)) == (0, 0)
+    rows, errnos, failed = StatPool(4).stat(fd, folder, NameSlice.build([]))
+    assert (len(rows), len(errnos), failed) == (0, 0, 0)
 
 
 def test_a_pool_needs_a_thread() -> None:

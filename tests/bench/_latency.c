@@ -1,4 +1,4 @@
-/* LD_PRELOAD shim: what a far metadata server does to every stat. See latency.py.
+/* LD_PRELOAD shim: what a far metadata server does to every stat. See _latency.py.
  *
  * LATENCY_US      microseconds by which each call of the stat family is delayed
  * LATENCY_HANG    suffix of the paths whose stat never returns
