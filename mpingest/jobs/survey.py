@@ -185,7 +185,7 @@ class Survey:
         self._idle = 0
         self._visits = 0
         self._visits_seen = 0
-        self._keep = 2 * options.threads
+        self._keep = 1
         self._slices_at_farm = 0
         self._reading = 0  # threads that read names for others
         self._first: Unit | None = None
@@ -222,7 +222,7 @@ class Survey:
         """Whether threads will soon have nothing of their own."""
         if kind is UnitKind.SLICE:
             return len(self._slices) < self._own_slices()
-        return len(self._directories) < self._keep
+        return len(self._directories) < max(self._keep, self._idle)
 
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit, after what they have."""
@@ -305,7 +305,7 @@ class Survey:
         """Gives the farm what the threads won't come to before it asks again, twice over."""
         if not self._shared or self._first is None:
             return
-        self._keep = max(2 * len(self._threads), 2 * (self._visits - self._visits_seen))
+        self._keep = max(1, self._idle, 2 * (self._visits - self._visits_seen))
         self._visits_seen = self._visits
         units = [subtree(self._directories.popleft()) for _ in range(len(self._directories) - self._keep)]
         surplus = len(self._slices) - self._own_slices()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -21,6 +22,7 @@ import pytest
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import DirectoryState, Outcome
 from mpingest.scan.entries import stat_row
+from tests.bench._latency import build_shim, delayed
 from tests.conftest import mpiexec
 
 MakeTree = Callable[[dict[str, bytes]], Path]
@@ -382,11 +384,15 @@ def test_a_reader_that_has_seen_enough_ends_it_silently(
     assert no_litter(scan.directory)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_ends_it_with_what_was_seen(scan: Scan, make_tree: MakeTree, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "ranks"), [(signal.SIGTERM, None), (signal.SIGINT, None), (signal.SIGUSR1, None), (signal.SIGTERM, 3)]
+)
+def test_a_signal_ends_it_with_what_was_seen(
+    scan: Scan, make_tree: MakeTree, number: signal.Signals, ranks: int | None
+) -> None:
     root = make_tree({f"dir{number % 10}/file{number}": b"" for number in range(2000)})
-    running = scan.begin("--format", "json", "--max-stat-rate", "200", "-o", "tree.h5", root)
-    time.sleep(1.5)
+    running = scan.begin("--format", "json", "--max-stat-rate", "200", "-o", "tree.h5", root, ranks=ranks)
+    time.sleep(2)
     running.send_signal(number)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 75
@@ -418,3 +424,45 @@ def test_what_vanishes_is_no_failure(scan: Scan, make_tree: MakeTree) -> None:
     out, err = running.communicate(timeout=30)
     assert (running.returncode, err) == (0, b"")
     assert json.loads(out)["unreadable"] == 0
+
+
+def test_a_signal_to_any_rank_ends_them_all(scan: Scan, make_tree: MakeTree) -> None:
+    root = make_tree({f"dir{number % 200}/file{number}": b"" for number in range(4000)})
+    running = scan.begin("--format", "json", "--max-stat-rate", "400", root, ranks=3)
+    time.sleep(2)
+    os.kill(ranks_below(running.pid)[-1], signal.SIGTERM)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 75
+    assert b"mpingest: stopped by SIGTERM" in err
+    assert 0 < json.loads(out)["entries"] < 4000
+
+
+def ranks_below(launcher: int) -> list[int]:
+    """Processes of the command that a launcher has started, in order of their start."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
+
+    def is_below(process: int) -> bool:
+        return process == launcher or is_below(parents.get(process, 0)) if process else False
+
+    scanning = (pid for pid in parents if b"mpingest\0scan" in Path("/proc", str(pid), "cmdline").read_bytes())
+    return sorted(pid for pid in scanning if pid != launcher and is_below(pid))
+
+
+@RANKS
+def test_a_stat_that_hangs_ends_the_scan_in_time(
+    scan: Scan, make_tree: MakeTree, tmp_path: Path, ranks: int | None
+) -> None:
+    shim = build_shim(tmp_path)
+    if shim is None:
+        pytest.skip("no C compiler")
+    root = make_tree({f"dir{number}/file": b"" for number in range(100)} | {"stuck/hang-here": b""})
+    scan.environment |= delayed(shim, hang="hang-here")
+    done = scan("--format", "json", "--stall-timeout", "2", "-o", "tree.h5", root, ranks=ranks)
+    assert done.returncode == 75, done.stderr
+    assert b"makes no progress: scanning " in done.stderr
+    assert b"/stuck/hang-here for " in done.stderr
+    assert json.loads(done.stdout)["partial"]
+    assert os.listdir(scan.directory) == []
