@@ -120,7 +120,6 @@ def conclude_manifest(
     """
     from pathlib import Path
 
-    from mpingest.manifest.merge import merge
     from mpingest.manifest.segment import segment_path
 
     paths = [
@@ -132,6 +131,8 @@ def conclude_manifest(
         if len(paths) == 1 and not ends:
             os.replace(paths[0], output)
             return
+        from mpingest.manifest.merge import merge
+
         if ends:
             with ManifestOut(directory, root, len(segments)) as manifest:
                 manifest.record(

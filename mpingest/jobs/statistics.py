@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mpingest.jobs.scan import Found
-from mpingest.jobs.summary import human_bytes
+from mpingest.jobs.text import human_bytes
 from mpingest.scan.census import AGE_DAYS, Best, Census, Group
 
 _TYPES = {
