@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from mpingest.farm.units import Unit, UnitKind
+
+_BRANCHING = 4.0
+"""How much more a subtree holds than each of those in it: a guess; the simulator says how little it matters."""
+_DEEPEST = 100
+
+
+def promise(depth: int) -> float:
+    """The work that a subtree promises, in any unit: the shallower the more, for more is below it."""
+    return _BRANCHING ** -min(depth, _DEEPEST)
 
 
 class Backlog:
@@ -30,6 +40,16 @@ class Backlog:
         """Slices waiting."""
         return len(self._slices)
 
+    @property
+    def depth(self) -> int:
+        """Of the shallowest subtree; 0 without any."""
+        return min(self._subtrees_at, default=0)
+
+    @property
+    def promise(self) -> float:
+        """The work that all subtrees together promise, see ``promise``."""
+        return sum(len(level) * promise(depth) for depth, level in self._subtrees_at.items())
+
     def add(self, units: Iterable[Unit]) -> None:
         """Appends units, oldest first."""
         for unit in units:
@@ -48,11 +68,26 @@ class Backlog:
             return self._pop_subtree(max(self._subtrees_at), deque.pop)
         return None
 
-    def remove_for_thieves(self, kind: UnitKind, count: int) -> list[Unit]:
-        """Removes ``count`` units of that kind from the end that is run last."""
-        if kind is UnitKind.SLICE:
-            return [self._lighter(self._slices.pop()) for _ in range(count)]
-        return [self._pop_subtree(min(self._subtrees_at), deque.popleft) for _ in range(count)]
+    def remove_slices(self, count: int) -> list[Unit]:
+        """Removes the newest slices, to be given away."""
+        return [self._lighter(self._slices.pop()) for _ in range(count)]
+
+    def remove_subtrees(self, most: int, thieves: int) -> list[list[Unit]]:
+        """Removes up to ``most`` subtrees, the shallowest first, to be given away: a list for each thief.
+
+        The thieves and whoever keeps the rest get about as much work each, by ``promise``.
+        """
+        parts: list[list[Unit]] = [[] for _ in range(thieves)]
+        left = most
+        kept = self.promise / (thieves + 1)
+        heap = [(0.0, thief) for thief in range(thieves)]  # the work of each, the least first
+        while left and (left > most - thieves or self.promise > kept):
+            unit = self._pop_subtree(min(self._subtrees_at), deque.popleft)
+            work, thief = heap[0]
+            heapq.heapreplace(heap, (work + promise(unit.depth), thief))
+            parts[thief].append(unit)
+            left -= 1
+        return parts
 
     def _lighter(self, unit: Unit) -> Unit:
         self.slice_weight -= unit.weight

@@ -21,12 +21,14 @@ costs a GIVE in vain, whose answer sets the estimate right; it never loses or hi
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.farm.backlog import promise
 from mpingest.farm.messages import (
     Finish,
     Give,
@@ -46,6 +48,49 @@ from mpingest.farm.units import Unit, UnitKind
 
 MAX_THIEVES = 16
 """Thieves named in one GIVE: 10,000 ranks are fed from one in four rounds, and no victim serves many at once."""
+
+
+class _Estimates:
+    """How much could be stolen from whom, and the rank from which it is most.
+
+    units: by rank, 0 where there is nothing to steal
+    """
+
+    def __init__(self, workers: range) -> None:
+        self.units = [0] * workers.stop
+        self._work = [0.0] * workers.stop
+        self._heap: list[tuple[float, int]] = []  # (-work, rank), with what has become wrong since
+
+    def note(self, rank: int, units: int, work: float) -> None:
+        """So many units could be stolen from the rank, and so much work."""
+        self.units[rank] = units
+        if not units:
+            work = 0.0
+        if work != self._work[rank]:
+            self._work[rank] = work
+            if work:
+                self._push(rank)
+
+    def forget(self, rank: int) -> None:
+        """Nothing can be stolen from the rank."""
+        self.units[rank] = 0
+        self._work[rank] = 0.0
+
+    def _push(self, rank: int) -> None:
+        if len(self._heap) > 2 * len(self._work):  # most of it has become wrong
+            self._heap = [(-work, other) for other, work in enumerate(self._work) if work]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (-self._work[rank], rank))
+
+    def best(self) -> int | None:
+        """The rank from which there is most work to steal."""
+        while self._heap:
+            work, rank = self._heap[0]
+            if self._work[rank] == -work:
+                return rank
+            heapq.heappop(self._heap)
+        return None
 
 
 class Coordinator:
@@ -71,10 +116,8 @@ class Coordinator:
         self._roots = deque(roots)
         self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(workers)  # the longest idle first
         self._asked: set[int] = set()  # victims with an unanswered GIVE
-        # What can be stolen from whom; zero for the idle and the asked, so that an argmax finds the victim.
-        self._subtrees = np.zeros(workers.stop, np.int64)
-        self._slices = np.zeros(workers.stop, np.int64)
-        self._slice_weight = np.zeros(workers.stop, np.int64)
+        self._subtrees = _Estimates(workers)
+        self._slices = _Estimates(workers)
 
     def start(self) -> list[Send]:
         """What there is to send before any message comes."""
@@ -110,7 +153,7 @@ class Coordinator:
         if source in self._idle:
             raise ProtocolError(f"rank {source} said IDLE twice")
         self._idle[source] = None
-        self._set_backlog(source, 0, 0, 0)
+        self._set_backlog(source, None)
 
     def _note_report(self, source: int, report: Report) -> None:
         if report.is_answer:
@@ -118,17 +161,21 @@ class Coordinator:
                 raise ProtocolError(f"rank {source} answered a GIVE that no one sent")
             self._asked.remove(source)
         if source not in self._asked:  # else the report crossed the GIVE and is stale
-            self._set_backlog(source, report.subtrees, report.slices, report.slice_weight)
+            self._set_backlog(source, report)
 
     def _note_counters(self, source: int, counters: npt.NDArray[np.int64]) -> None:
         if not self.counters.size:
             self.counters = np.zeros((self._workers.stop, len(counters)), np.int64)
         self.counters[source] = counters
 
-    def _set_backlog(self, rank: int, subtrees: int, slices: int, slice_weight: int) -> None:
-        self._subtrees[rank] = subtrees
-        self._slices[rank] = slices
-        self._slice_weight[rank] = slice_weight if slices else 0
+    def _set_backlog(self, rank: int, report: Report | None) -> None:
+        """Nothing can be stolen from a rank that is idle or asked."""
+        if report is None:
+            self._subtrees.forget(rank)
+            self._slices.forget(rank)
+        else:
+            self._subtrees.note(rank, report.subtrees, report.subtrees * promise(report.depth))
+            self._slices.note(rank, report.slices, report.slice_weight)
 
     def _hand_out(self) -> list[Send]:
         """The roots, to whoever is idle, an equal part of what is left to each (guided self-scheduling)."""
@@ -148,7 +195,7 @@ class Coordinator:
             victim, kind, stealable = found
             thieves = [self._next_idle() for _ in range(min(MAX_THIEVES, stealable, len(self._idle)))]
             self._asked.add(victim)
-            self._set_backlog(victim, 0, 0, 0)
+            self._set_backlog(victim, None)
             sends.append(Send(victim, encode(Give(kind, thieves))))
         return sends
 
@@ -157,12 +204,9 @@ class Coordinator:
 
         Slices only where no subtree is known: one collection fed by many ranks fights over one catalog row.
         """
-        rank = int(self._subtrees.argmax())
-        if self._subtrees[rank]:
-            return rank, UnitKind.SUBTREE, int(self._subtrees[rank])
-        rank = int(self._slice_weight.argmax())
-        if self._slices[rank]:
-            return rank, UnitKind.SLICE, int(self._slices[rank])
+        for kind, estimates in ((UnitKind.SUBTREE, self._subtrees), (UnitKind.SLICE, self._slices)):
+            if (rank := estimates.best()) is not None:
+                return rank, kind, estimates.units[rank]
         return None
 
     def _next_idle(self) -> int:

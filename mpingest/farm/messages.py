@@ -38,6 +38,7 @@ class Report:
 
     is_answer:    whether this follows a GIVE (which it then settles)
     subtrees:     stealable subtrees
+    depth:        of the shallowest of them
     slices:       stealable slices, those included that running ones could be divided into
     slice_weight: entries in them
     counters:     as in ``Idle``
@@ -45,6 +46,7 @@ class Report:
 
     is_answer: bool
     subtrees: int
+    depth: int
     slices: int
     slice_weight: int
     counters: npt.NDArray[np.int64]
@@ -111,7 +113,7 @@ class _Tag(IntEnum):
 
 _HEADER = struct.Struct("<BBxxI")
 _UNIT = np.dtype([("kind", "<i8"), ("depth", "<i8"), ("weight", "<i8"), ("size", "<i8")])
-_BACKLOG_FIELDS = 3
+_BACKLOG_FIELDS = 4
 
 
 def encode(message: Message) -> bytes:
@@ -119,8 +121,8 @@ def encode(message: Message) -> bytes:
     match message:
         case Idle(counters):
             return _pack(_Tag.IDLE, 0, len(counters), _int64(counters))
-        case Report(is_answer, subtrees, slices, slice_weight, counters):
-            body = _int64([subtrees, slices, slice_weight]) + _int64(counters)
+        case Report(is_answer, subtrees, depth, slices, slice_weight, counters):
+            body = _int64([subtrees, depth, slices, slice_weight]) + _int64(counters)
             return _pack(_Tag.REPORT, is_answer, len(counters), body)
         case Stalled(what):
             return _pack(_Tag.STALLED, 0, len(what), what)
@@ -141,8 +143,8 @@ def decode(data: bytes) -> Message:
                 return Idle(_numbers(data, count))
             case _Tag.REPORT:
                 numbers = _numbers(data, _BACKLOG_FIELDS + count)
-                subtrees, slices, slice_weight = numbers[:_BACKLOG_FIELDS].tolist()
-                return Report(bool(flag), subtrees, slices, slice_weight, numbers[_BACKLOG_FIELDS:])
+                subtrees, depth, slices, slice_weight = numbers[:_BACKLOG_FIELDS].tolist()
+                return Report(bool(flag), subtrees, depth, slices, slice_weight, numbers[_BACKLOG_FIELDS:])
             case _Tag.STALLED:
                 return Stalled(_text(data, count))
             case _Tag.WORK:

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 _REPORT_SECONDS = 1.0
 _REPORTS_A_SECOND = 1000
 """Reports of mere progress that the coordinator gets at most."""
-_FIRST_PAUSE = 50e-6
-_LONGEST_PAUSE = 5e-3
+FIRST_PAUSE = 50e-6
+"""Seconds for which a loop sleeps when nothing happens; then twice as long each time, up to the next."""
+LONGEST_PAUSE = 5e-3
 
 Counters = npt.NDArray[np.int64]
 
@@ -126,6 +127,11 @@ def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tu
     if stopped:  # else there is nothing to tell
         stalled = comm.bcast(stalled, COORDINATOR)
     return _checked(rows[:, :-1], stopped, stalled)
+
+
+def report_seconds(workers: int) -> float:
+    """How often a worker reports mere progress."""
+    return max(_REPORT_SECONDS, workers / _REPORTS_A_SECOND)
 
 
 def _checked(rows: Counters, stopped: bool, stalled: Sequence[tuple[int, str]]) -> FarmResult:
@@ -283,7 +289,7 @@ class _Working:
         self._executor = executor
         self._stall_timeout = stall_timeout
         self._second = _Interval(1.0)
-        self._report = _Interval(max(_REPORT_SECONDS, workers / _REPORTS_A_SECOND))
+        self._report = _Interval(report_seconds(workers))
 
     @property
     def finished(self) -> bool:
@@ -360,7 +366,7 @@ class _Backoff:
 
     def next(self) -> float:
         pause = self._pause
-        self._pause = min(max(_FIRST_PAUSE, 2 * pause), _LONGEST_PAUSE)
+        self._pause = min(max(FIRST_PAUSE, 2 * pause), LONGEST_PAUSE)
         return pause
 
 

@@ -32,6 +32,8 @@ from mpingest.farm.units import Unit, UnitKind
 
 COORDINATOR = 0
 """Rank of the coordinator."""
+GROWTH = 4
+"""How much more there must be to steal for a report at once."""
 SMALLEST_PART = 16
 """Entries that a running slice is divided into at least, on average: a message each is worth it."""
 
@@ -175,17 +177,19 @@ class Worker:
             self._backlog.add(units)
 
     def _give(self, kind: UnitKind, thieves: Sequence[int], divide: Divide) -> list[Send]:
-        """One WORK to each thief: together k / (k + 1) of what can be stolen, rounded up, dealt in turn."""
+        """One WORK to each thief: together k / (k + 1) of what can be stolen."""
         if self._owes_answer:
             raise ProtocolError("GIVE while another is unanswered")
         self._owes_answer = True
         if kind is UnitKind.SLICE and not self.stopping:
             self._divide(len(thieves) - self._backlog.slices, divide)
         subtrees, slices, _ = self._stealable(divisible=0)
-        stealable = subtrees if kind is UnitKind.SUBTREE else slices
-        kept = stealable // (len(thieves) + 1)
-        given = self._backlog.remove_for_thieves(kind, stealable - kept)
-        return [Send(thief, encode(Work(given[i :: len(thieves)]))) for i, thief in enumerate(thieves)]
+        if kind is UnitKind.SUBTREE:
+            parts = self._backlog.remove_subtrees(subtrees, len(thieves))
+        else:
+            given = self._backlog.remove_slices(slices - slices // (len(thieves) + 1))
+            parts = [given[i :: len(thieves)] for i in range(len(thieves))]
+        return [Send(thief, encode(Work(part))) for thief, part in zip(thieves, parts, strict=True)]
 
     def _divide(self, parts: int, divide: Divide) -> None:
         if parts <= 0 or not self.running:
@@ -206,12 +210,16 @@ class Worker:
         self.finished = True
 
     def _has_news(self, stealable: tuple[int, int], counters: npt.NDArray[np.int64], due: bool) -> bool:
-        if any(now and now >= 2 * said for said, now in zip(self._said_backlog, stealable, strict=True)):
+        (subtrees, slices), (said_subtrees, said_slices) = stealable, self._said_backlog
+        if subtrees and subtrees >= GROWTH * said_subtrees:
+            return True
+        if not said_subtrees and slices and slices >= GROWTH * said_slices:  # subtrees are stolen first
             return True
         return due and (self._said_backlog != stealable or not np.array_equal(counters, self._said_counters))
 
     def _report(self, stealable: tuple[int, int, int], counters: npt.NDArray[np.int64]) -> Send:
-        report = Report(self._owes_answer, *stealable, counters)
+        subtrees, slices, weight = stealable
+        report = Report(self._owes_answer, subtrees, self._backlog.depth, slices, weight, counters)
         self._owes_answer = False
         self._said_backlog = stealable[:2]
         self._said_counters = counters.copy()

@@ -43,6 +43,8 @@ RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
+WORTH_SECONDS = 0.05
+"""Work that is worth the messages that it takes to have another rank do it."""
 PATIENCE_SECONDS = 10.0
 """How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
 

@@ -27,8 +27,8 @@ COUNTERS = np.zeros(1, np.int64)
 IDLE = encode(Idle(COUNTERS))
 
 
-def report(subtrees: int = 0, slices: int = 0, weight: int = 0, is_answer: bool = False) -> bytes:
-    return encode(Report(is_answer, subtrees, slices, weight, COUNTERS))
+def report(subtrees: int = 0, slices: int = 0, weight: int = 0, is_answer: bool = False, depth: int = 5) -> bytes:
+    return encode(Report(is_answer, subtrees, depth, slices, weight, COUNTERS))
 
 
 def hears(coordinator: Coordinator, *heard: tuple[int, bytes]) -> list[tuple[int, Message]]:
@@ -69,6 +69,19 @@ def test_the_largest_backlog_of_subtrees_is_asked_first() -> None:
     coordinator = farm(4)
     backlogs = [(1, report(subtrees=3)), (2, report(subtrees=9)), (3, report(slices=50, weight=50_000))]
     assert hears(coordinator, *backlogs, (4, IDLE)) == [(2, Give(UnitKind.SUBTREE, [4]))]
+
+
+def test_shallow_subtrees_promise_more_than_many_deep_ones() -> None:
+    coordinator = farm(3)
+    backlogs = [(1, report(subtrees=9, depth=5)), (2, report(subtrees=1, depth=3))]
+    assert hears(coordinator, *backlogs, (3, IDLE)) == [(2, Give(UnitKind.SUBTREE, [3]))]
+
+
+def test_no_message_is_remembered_for_ever() -> None:
+    coordinator = farm(3)
+    for number in range(1000):
+        hears(coordinator, (1, report(subtrees=1 + number)))
+    assert len(coordinator._subtrees._heap) < 20
 
 
 def test_slices_are_stolen_where_no_subtree_is_left() -> None:

@@ -30,7 +30,7 @@ kinds = st.sampled_from(UnitKind)
 units = st.builds(Unit, kinds, st.integers(0, 4096), numbers, st.binary(max_size=300))
 messages = st.one_of(
     st.builds(Idle, counters),
-    st.builds(Report, st.booleans(), numbers, numbers, numbers, counters),
+    st.builds(Report, st.booleans(), numbers, numbers, numbers, numbers, counters),
     st.builds(Stalled, st.binary(max_size=100)),
     st.builds(Work, st.lists(units, max_size=20)),
     st.builds(Give, kinds, st.lists(st.integers(0, 10**6), max_size=16)),

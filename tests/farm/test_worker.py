@@ -82,9 +82,19 @@ def test_only_what_there_is_room_for_is_taken() -> None:
     assert worker.waiting_slices == 1
 
 
-def test_the_shallowest_half_is_given() -> None:
-    units = [unit(SUBTREE, depth) for depth in (5, 1, 4, 2, 3, 6)]
+def test_the_shallowest_are_given_half_of_the_work() -> None:
+    units = [unit(SUBTREE, depth, str(number)) for number, depth in enumerate((5, 3, 4, 3, 3, 3))]
     assert given(worker_with(units), SUBTREE, [7]) == [[units[1], units[3], units[4]]]
+
+
+def test_one_shallow_subtree_is_more_than_half_of_the_work() -> None:
+    units = [unit(SUBTREE, 2), *(unit(SUBTREE, 6, str(number)) for number in range(30))]
+    assert given(worker_with(units), SUBTREE, [7]) == [[units[0]]]
+
+
+def test_every_thief_gets_a_subtree_as_long_as_there_are_some() -> None:
+    worker = worker_with([unit(SUBTREE, depth) for depth in (2, 6, 6, 6)])
+    assert [len(part) for part in given(worker, SUBTREE, [7, 8, 9])] == [1, 1, 1]
 
 
 def test_several_thieves_get_equal_parts() -> None:
@@ -115,7 +125,7 @@ def test_a_backlog_of_n_is_reported_in_log_n_messages() -> None:
         reports += len(said(worker))
     while worker.take(any_room):
         reports += len(said(worker))
-    assert 8 < reports < 12
+    assert reports == 5
 
 
 def test_a_backlog_that_shrank_is_told_when_due() -> None:
