@@ -21,12 +21,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from mpingest.manifest.block import Block, Position
 from mpingest.manifest.combine import Combiner, is_settled, settle
 from mpingest.manifest.states import Outcome
-from mpingest.manifest.table import LIMITS, DamagedTable, JobAttributes, TableReader, TableWriter
+from mpingest.manifest.table import DamagedTable, JobAttributes, TableReader, TableWriter
 
 FAN_IN = 64
 """Files open at once."""
@@ -156,7 +154,9 @@ class _Cursor:
 
         key: None stands for the end
         """
-        if self._block.keys or not _is_full(self._table.blocks[self._next]):
+        if self._block.keys or not self._table.is_full(self._next):
+            return False
+        if self._table.blocks["outcomes"][self._next][Outcome.REMOVED]:
             return False
         keys, directories = self._table.block_directories(self._next)
         return (key is None or keys[-1] < key) and is_settled(directories)
@@ -185,14 +185,6 @@ class _Cursor:
         if not self._block.keys:
             self._block = self._table.block(self._next)
             self._next += 1
-
-
-def _is_full(counts: np.void) -> bool:
-    """Whether a block is so full that copying it leaves no more than a few small ones in the table."""
-    limits = (LIMITS.rows, LIMITS.directories, LIMITS.name_bytes, LIMITS.path_bytes)
-    fields = ("rows", "directories", "name_bytes", "path_bytes")
-    is_full = any(2 * int(counts[field]) >= limit for field, limit in zip(fields, limits, strict=True))
-    return is_full and not counts["outcomes"][Outcome.REMOVED]
 
 
 def _alone(cursors: Sequence[_Cursor]) -> _Cursor | None:

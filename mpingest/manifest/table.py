@@ -266,6 +266,11 @@ class TableReader:
             )
         return _split(_keys(paths[: self.blocks["path_bytes"][index]]), path_bytes[:count]), directories[:count]
 
+    def is_full(self, index: int) -> bool:
+        """Whether block ``index`` is at least half full in one way or the other."""
+        fields = ("rows", "name_bytes", "directories", "path_bytes")
+        return any(2 * int(self.blocks[field][index]) >= getattr(LIMITS, field) for field in fields)
+
     def chunks(self, index: int) -> list[tuple[int, bytes]]:
         """The columns of block ``index`` as they are stored, each with the mask of filters that were not applied."""
         with _damage(self.path):
@@ -319,6 +324,10 @@ class TableWriter:
 
     def append(self, block: Block) -> None:
         """Adds what follows in the order of the table."""
+        if block.keys and block.keys[0] == self._last_key and not self._pending and not block.directories["rows"][0]:
+            block = block.part(
+                (1, len(block.keys)), (0, len(block.entries))
+            )  # it stands there, and has no more entries
         if not block.keys:
             return
         self._pending.append(block)
