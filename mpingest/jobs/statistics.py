@@ -78,7 +78,7 @@ def lines(found: Found) -> Iterator[str]:
     """Tables for the terminal."""
     census = found.census
     files, linked = census.files, census.linked
-    yield f"{os.fsdecode(found.root)!r}: {census.entries:,} entries in {found.seconds:.1f} s"
+    yield f"{_shown(found.root)}: {census.entries:,} entries in {found.seconds:.1f} s"
     if found.stopped:
         yield f"  PARTIAL: {found.stopped}; what follows is what was seen until then"
     yield "  " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _by_type(census).items() if count)
@@ -162,7 +162,7 @@ def _user(uid: int) -> str | None:
 def _histogram(title: str, what: str, groups: Sequence[tuple[str, Group]], *, with_bytes: bool = True) -> Iterator[str]:
     total = sum(group.entries for _, group in groups)
     yield ""
-    yield f"{title:<16}{what:>14}{'':>7}" + (f"{'bytes':>12}" if with_bytes else "")
+    yield f"{title:<16}{what:>14}" + (f"{'bytes':>19}" if with_bytes else "")
     for label, group in groups:
         share = group.entries / total if total else 0.0
         size = f"{human_bytes(group.bytes):>12}" if with_bytes else ""
