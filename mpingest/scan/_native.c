@@ -149,7 +149,7 @@ reader_read(NameReader *self, PyObject *argument)
     struct names names = {0};
     PyObject *result = NULL;
     int error = self->error;
-    while (error == 0) {
+    while (error == 0 && !self->ended) {
         self->reading = true;
         Py_BEGIN_ALLOW_THREADS
         error = read_names(self, &names, most < 0 ? 0 : (size_t)most);

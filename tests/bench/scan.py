@@ -32,17 +32,23 @@ THREADS = 16
 
 @dataclass(frozen=True)
 class Program:
-    """A command that scans a tree; ``measures``: it prints its own seconds, without its start."""
+    """A command that scans a tree.
+
+    measures: it prints its own seconds, without its start;  output: what it writes, removed before each run
+    """
 
     name: str
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
     measures: bool = False
+    output: Path | None = None
 
     def run(self, root: Path, environment: dict[str, str]) -> float:
         """Seconds."""
         command = [part.replace("ROOT", str(root)) for part in self.command]
         variables = os.environ | self.environment | environment
+        if self.output is not None:
+            self.output.unlink(missing_ok=True)
         began = time.perf_counter()
         done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         elapsed = time.perf_counter() - began
@@ -56,16 +62,14 @@ def engine(threads: int, callers: int, native: bool) -> Program:
     return Program(name, command, {"MPINGEST_NATIVE": str(int(native))}, measures=True)
 
 
-def scan_command(threads: int, native: bool) -> Program | None:
-    """``mpingest scan``, with its start."""
+def scan_command(output: Path, threads: int, native: bool) -> Program | None:
+    """``mpingest scan``, with its start; None where there is no such command."""
     command = [sys.executable, "-m", "mpingest", "scan"]
     if subprocess.run([*command, "--help"], capture_output=True, check=False).returncode != 0:
         return None
-    with tempfile.NamedTemporaryFile(suffix=".h5") as output:
-        target = output.name
-    name = f"mpingest scan {threads} {'native' if native else 'portable'}"
-    command += ["ROOT", "-o", target, "--stat-threads", str(threads)]
-    return Program(name, command, {"MPINGEST_NATIVE": str(int(native))})
+    name = f"mpingest scan {'native' if native else 'portable'} {threads} thread{'s' * (threads > 1)}"
+    command += ["ROOT", "-o", str(output), "--stat-threads", str(threads)]
+    return Program(name, command, {"MPINGEST_NATIVE": str(int(native))}, output=output)
 
 
 def peers() -> list[Program]:
@@ -186,7 +190,7 @@ def warm(options: argparse.Namespace) -> dict[str, object]:
         "real": options.real,
     }
     engines = [engine(threads, threads, native) for native in (True, False) for threads in (1, 2)]
-    commands = [program for native in (True, False) if (program := scan_command(1, native))]
+    commands = [program for native in (True, False) if (program := scan_command(options.dir / "scan.h5", 1, native))]
     figures = measure([*peers(), *engines, *commands], trees, options.rounds, {})
     print(f"warm cache: seconds (median of {options.rounds}) and ratio to {PEER}")
     show(figures, PEER)
@@ -203,14 +207,14 @@ def latency(options: argparse.Namespace, shim: Path) -> dict[str, object]:
     engines, pairs = [], []
     for native in (True, False):
         alone = engine(1, 1, native)
-        many = [engine(THREADS, callers, native) for callers in (1, 4, THREADS)]
-        engines += [alone, *many]
-        pairs += [(program.name, alone.name) for program in many]
+        together = [engine(THREADS, callers, native) for callers in (1, 4, THREADS)]
+        engines += [alone, *together]
+        pairs += [(program.name, alone.name) for program in together]
     for native in (True, False):
-        one, sixteen = scan_command(1, native), scan_command(THREADS, native)
-        if one and sixteen:
-            engines += [one, sixteen]
-            pairs.append((sixteen.name, one.name))
+        one, many = (scan_command(options.dir / "scan.h5", threads, native) for threads in (1, THREADS))
+        if one and many:
+            engines += [one, many]
+            pairs.append((many.name, one.name))
     figures = measure([*peers(), *engines], trees, options.rounds, delayed(shim, options.latency))
     print(f"\n{options.latency} us in each stat: seconds (median of {options.rounds}) and ratio to {PEER}")
     show(figures, PEER)
