@@ -57,6 +57,15 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
     metavar="SECONDS",
     help="How long to wait for a zone that stops answering before the run ends with exit code 75.",
 )
+@click.option(
+    "--stall-timeout",
+    type=click.FloatRange(0),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="End the run with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
+    "it names rank and path. 0: never.",
+)
 @click.option("--ignore-cache", is_flag=True, help="Compare with the collections, not with the checkpoint.")
 @click.option("--initial-ingest", is_flag=True, help="Do not look what is in the collections: nothing is.")
 @click.option(
@@ -85,6 +94,7 @@ def start(
     sessions_per_rank: int,
     slice_size: int,
     zone_timeout: float,
+    stall_timeout: float,
     ignore_cache: bool,
     initial_ingest: bool,
     delete_mode: str,
@@ -116,6 +126,7 @@ def start(
         sessions=sessions_per_rank,
         slice_size=slice_size,
         zone_timeout=zone_timeout,
+        stall_timeout=stall_timeout or None,
         ignore_cache=ignore_cache,
         initial_ingest=initial_ingest,
         allow_empty=allow_empty,

@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +56,10 @@ from mpingest.scan.entries import entry_row
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Counted = tuple[tally.Counts, npt.NDArray[np.void]]
-"""Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,)."""
+Stalled = Sequence[tuple[int, str]]
+"""Ranks that made no progress, and what each was at."""
+Counted = tuple[tally.Counts, npt.NDArray[np.void], Stalled]
+"""Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,); who stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,14 @@ def start(request: Request) -> Summary:
         opened = on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
-            counts, shares = _scan_and_ingest(comm, opened, request.options)
-        deleted, refused = _delete(comm, opened, request.options)
+            counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
+        refused = ""
+        if not stalled:  # nothing is deleted by an incomplete scan
+            deleted, refused, stalled = _delete(comm, opened, request.options)
+            counts = counts + deleted
         seconds = time.monotonic() - began
-        return on_first(comm, lambda: _close_run(opened, request.options, seconds, (counts + deleted, shares), refused))
+        counted = counts, shares, stalled
+        return on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
 
 
 def _open_run(stack: ExitStack, request: Request) -> OpenRun:
@@ -159,16 +165,17 @@ def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     return Visitor(tools.ingestor, checkpoint, tools.recorder, options)
 
 
-def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str]:
-    """Delete what is gone, if that is wanted; every rank's tally, and why it was refused."""
+def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
+    """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
     roots: list[Unit] = []
     wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
-        return np.zeros((comm.size, tally.SIZE), np.int64), refused
+        return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
     with abort_on_error(comm):
-        counts, _ = _farm(comm, opened, options, roots, _remover)
-    counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
-    return counts, ""
+        counts, _, stalled = _farm(comm, opened, options, roots, _remover)
+    if not stalled:
+        counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
+    return counts, "", stalled
 
 
 def _remover(tools: Tools, options: RunOptions) -> Remover:
@@ -214,21 +221,24 @@ def _farm(
         if comm.rank != COORDINATOR or comm.size == 1:
             tools = stack.enter_context(open_tools(comm.rank, opened, options))
             pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, options.sessions))
-        result = run_farm(comm, roots, pipeline, on_progress=_progress(opened.run))
+        progress = _progress(opened.run)
+        result = run_farm(comm, roots, pipeline, on_progress=progress, stall_timeout=options.stall_timeout)
         if pipeline:
             counts = pipeline.counters()
     gathered = np.zeros((comm.size, tally.SIZE), np.int64)
     wait_asleep(comm.Iallgather(counts, gathered))
-    return gathered, result.shares
+    return gathered, result.shares, result.stalled
 
 
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
-    counts, shares = counted
+    counts, shares, stalled = counted
     notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     with own_trouble():
         _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
-    summary = Summary(opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused)
+    summary = Summary(
+        opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused, stalled
+    )
     _keep_summary(opened.run, summary)
     try:
         call_job_hook("post_job", opened, options, summary=summary.to_json())

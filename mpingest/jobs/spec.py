@@ -52,6 +52,7 @@ class RunOptions:
     operation, resource: for entries whose handler doesn't say.  handler: path of the script.
     sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
+    stall_timeout: seconds without any progress on a rank after which the run ends; None for never.
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
     delete_mode: what to do about objects whose files are gone, where the handler doesn't say.
@@ -64,6 +65,7 @@ class RunOptions:
     sessions: int = 2
     slice_size: int = 1000
     zone_timeout: float = 900.0
+    stall_timeout: float | None = 900.0
     ignore_cache: bool = False
     initial_ingest: bool = False
     allow_empty: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -41,6 +41,8 @@ class Summary:
     """What decided about each entry."""
     refusal: str
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
+    stalled: Sequence[tuple[int, str]] = ()
+    """Ranks that made no progress, and on what: the run ended early."""
 
     @property
     def total(self) -> tally.Counts:
@@ -49,7 +51,9 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """SOME_FAILED where any entry or directory failed."""
+        """STOPPED_EARLY where a rank stalled; else SOME_FAILED where any entry or directory failed."""
+        if self.stalled:
+            return ExitCode.STOPPED_EARLY
         failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
         return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
 
@@ -68,6 +72,7 @@ class Summary:
             "way": self.way,
             "notes": self.notes,
             "refusal": self.refusal,
+            "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
         }
 
     def lines(self) -> Iterator[str]:
@@ -86,6 +91,10 @@ class Summary:
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
             yield f"  directories  {failed:,} failed: nothing below them was looked at"
+        for rank, what in self.stalled:
+            yield f"  stalled      rank {rank}: {what}"
+        if self.stalled:
+            yield "  stopped      early: run the same line again when what it was stuck on answers"
         if self.refusal:
             yield f"  refused      {self.refusal}"
         elif self.exit_code is ExitCode.SOME_FAILED:

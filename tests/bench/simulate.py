@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -52,7 +51,7 @@ class Case:
 
 
 def cases(is_full: bool) -> Iterator[Case]:
-    """Just enough entries for every worker; of a flat directory all that the largest one found has, if there is time."""
+    """Just enough entries for every worker; a flat directory is as large as the largest one found, if there is time."""
     for workers in FULL if is_full else QUICK:
         for mode in MODES:
             for shape in SHAPES:
@@ -71,11 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--full", action="store_true", help="up to 16,384 workers; takes many minutes")
     parser.add_argument("--quick", action="store_false", dest="full", help="less than 20 s (the default)")
+    parser.add_argument("--processes", type=int, metavar="N", help="runs at a time [default: one per core]")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     print("mode    shape      workers     entries  seconds  effic. bound    messages/s rank 0   steals  shares")
     results = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(options.processes) as pool:
         runs = [(case, pool.submit(case.run)) for case in cases(options.full)]
         for case, run in runs:
             figures, took = run.result()

@@ -135,6 +135,9 @@ def test_an_internal_error_ends_the_world_and_names_the_rank(
     assert done.returncode == 70
     assert "rank 1 on " in done.stderr or "rank 2 on " in done.stderr or "rank 3 on " in done.stderr
     assert "out of hand" in done.stderr
+    assert f": while ingesting {root}/dir" in done.stderr
+    logs = [path.read_text() for path in (mpingest.last_run() / "log").iterdir()]
+    assert any(f'"path": "{root}/dir' in log and "out of hand" in log for log in logs)
 
 
 def test_a_zone_that_goes_away_ends_the_run_with_75(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
@@ -178,3 +181,62 @@ def test_a_signal_stops_with_75_and_nothing_is_done_again(
     summary = mpingest.start(root, target, *options)
     assert summary["total"]["change_unchanged"] == done
     assert_put(session, root, target)
+
+
+HANGING = """
+import os, time
+class event_handler:
+    @staticmethod
+    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):
+        while meta["path"].endswith("hung") and os.environ.get("HANGS"):
+            time.sleep(1)
+"""
+"""Stands for a file system: a call does not return, as with a dead file server."""
+
+
+def test_a_rank_that_hangs_on_a_file_ends_the_run_with_75(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    root = make_tree({f"dir{number % 7}/file{number}": b"x" for number in range(300)} | {"dead/hung": b"x"})
+    script = tmp_path / "handler.py"
+    script.write_text(HANGING)
+    mpingest.environment["HANGS"] = "1"
+    arguments = ["start", "--event-handler", script, "--stall-timeout", "3", root, target]
+    for ranks in (4, 1):
+        done = mpingest(*arguments, ranks=ranks, timeout=60)
+        assert done.returncode == 75, done.stderr
+        summary = mpingest.summary()
+        assert summary["exit_code"] == 75
+        [stalled] = summary["stalled"]
+        assert f"ingesting {root}/dead/hung for " in stalled["at"]
+        assert f"rank {stalled['rank']}: ingesting {root}/dead/hung" in done.stdout
+        log = (mpingest.last_run() / "log" / f"rank{stalled['rank']:05d}.jsonl").read_text()
+        assert "given up" in log
+        assert f"{root}/dead/hung" in log
+    assert len(objects_below(session, target)) == 300
+    del mpingest.environment["HANGS"]
+    again = mpingest.start(root, target, "--event-handler", script, ranks=4)
+    assert again["total"]["change_unchanged"] == 300
+    assert_registered(session, root, target)
+
+
+def test_a_signal_ends_a_run_that_hangs_and_the_log_names_the_path(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    root = make_tree({f"file{number}": b"x" for number in range(20)} | {"dead/hung": b"x"})
+    script = tmp_path / "handler.py"
+    script.write_text(HANGING)
+    environment = mpingest.environment | {"HANGS": "1"}
+    command = [sys.executable, "-m", "mpingest", "start", "--event-handler", script, root, target]
+    run = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    while len(objects_below(session, target)) < 20:
+        time.sleep(0.05)
+    time.sleep(1)
+    run.terminate()
+    _, said = run.communicate(timeout=25)  # Slurm kills after 30 s
+    assert run.returncode == 75, said
+    log = (mpingest.last_run() / "log" / "rank00000.jsonl").read_text()
+    assert "stopped by SIGTERM" in log
+    assert f"ingesting {root}/dead/hung" in log
+    again = mpingest.start(root, target, "--event-handler", script)
+    assert again["total"]["change_unchanged"] == 20

@@ -21,6 +21,7 @@ from mpingest.farm.worker import Worker
 from .costs import Costs
 from .executor import SimulatedExecutor, root_of
 from .executor import Work as TreeWork
+from .servers import Servers
 from .shapes import Shape
 
 _DOUBLING = [0.0, *accumulate(FIRST_PAUSE * 2**i for i in range(8) if FIRST_PAUSE * 2**i < LONGEST_PAUSE)]
@@ -76,10 +77,10 @@ class Rank:
 
     __slots__ = ("awake", "due_at", "executor", "inbox", "number", "reader_at", "turn_at", "worker", "worker_at")
 
-    def __init__(self, number: int, work: TreeWork) -> None:
+    def __init__(self, number: int, work: TreeWork, servers: Servers) -> None:
         self.number = number
         self.worker = Worker()
-        self.executor = SimulatedExecutor(work)
+        self.executor = SimulatedExecutor(number, work, servers)
         self.inbox: list[tuple[int, bytes]] = []
         self.awake = 0.0
         self.turn_at = inf
@@ -94,7 +95,9 @@ class Simulation:
     def __init__(self, shape: Shape, entries: int, workers: int, costs: Costs) -> None:
         self._costs = costs
         self._work = TreeWork(shape, costs)
-        self._ranks = [Rank(number, self._work) for number in range(workers + 1)]
+        self._servers = Servers(costs)
+        self._served_at = inf
+        self._ranks = [Rank(number, self._work, self._servers) for number in range(workers + 1)]
         self._coordinator = Coordinator(range(1, workers + 1), [root_of(entries)])
         self._interval = report_seconds(workers)
         self._queue: list[tuple[float, int, object, Rank | int, object]] = []
@@ -192,6 +195,16 @@ class Simulation:
         rank.executor.worker_done()
         self._wake(rank, at)
 
+    def _served(self, at: float, *_: object) -> None:
+        if self._served_at != at:
+            return  # more or fewer ranks have stats in flight since
+        self._served_at = inf
+        _, number = self._servers.next()
+        rank = self._ranks[number]
+        rank.executor.now = at
+        rank.executor.served()
+        self._wake(rank, at)
+
     def _reader_done(self, at: float, rank: Rank, _: object) -> None:
         if rank.reader_at != at:
             return
@@ -219,6 +232,11 @@ class Simulation:
             rank.reader_at = executor.reader_ends
             if rank.reader_at < inf:
                 self._at(rank.reader_at, self._reader_done, rank)
+        served_at, _ = self._servers.next()
+        if served_at != self._served_at:
+            self._served_at = served_at
+            if served_at < inf:
+                self._at(served_at, self._served, 0)
 
     def _turn(self, at: float, rank: Rank, _: object) -> None:
         """What ``transport._Working.turn`` does."""

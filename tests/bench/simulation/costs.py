@@ -38,18 +38,14 @@ class Costs:
     turn: float = 30e-6
     slice_size: int = 1000
 
-    def scan(self, entries: int, scanning: int = 1) -> float:
-        """A directory that is stat'ed at once, while so many ranks scan."""
-        return (
-            self.open
-            + entries * self.name
-            + max(ceil(entries / self.in_flight) * self.stat, entries * scanning / self.ceiling)
-        )
+    def scan(self, entries: int) -> float:
+        """A directory that is stat'ed at once, if no one else scans."""
+        return self.open + entries * self.name + ceil(entries / self.in_flight) * self.stat
 
-    def per_entry(self, is_statted: bool, scanning: int = 1) -> float:
-        """One of many entries of a slice, while so many ranks scan."""
+    def per_entry(self, is_statted: bool) -> float:
+        """One of many entries of a slice, if no one else scans."""
         ingest = self.ingest / self.sessions
-        return ingest if is_statted else ingest + max(self.stat / self.in_flight, scanning / self.ceiling)
+        return ingest if is_statted else ingest + self.stat / self.in_flight
 
     @property
     def granule(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.jobs.pipeline import SLICES_AHEAD, WORTH_SECONDS
 
 from .costs import Costs
+from .servers import Servers
 from .shapes import Node, Shape, child_seed
 
 _SLICE = struct.Struct("<?d")  # whether entries are stat'ed, when they could be found at the earliest
@@ -27,12 +29,16 @@ _COUNTERS = np.zeros(1, np.int64)
 
 @dataclass(slots=True)
 class SliceRun:
-    """A slice under way. left: entries not done when it last got the worker; per_entry: seconds."""
+    """A slice under way. left: entries not done when it last got the worker; size: the same, as the servers know it.
+
+    is_served: whether it is nothing but stats; else an entry takes ``per_entry`` seconds.
+    """
 
     unit: Unit
     left: int
-    is_statted: bool
+    is_served: bool
     per_entry: float
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -56,8 +62,6 @@ class Work:
     path: float = 0.0
     entries: int = 0
     directories: int = 0
-    scanning: int = 0
-    """Workers that have stats in flight now."""
 
     def least(self, workers: int) -> float:
         """Seconds that any schedule takes: the work shared out evenly, the longest chain, or what servers can do."""
@@ -73,26 +77,28 @@ def root_of(entries: int, seed: int = 1) -> Unit:
 
 
 class SimulatedExecutor:
-    """An executor whose threads are two times: when what has the worker will be done, and when a slice is read.
+    """An executor whose threads are times: when what has the worker is done, and when a slice is read.
 
-    busy: seconds that the worker worked so far
-    done: entries
+    Stats end when the servers say so, see ``served``.
+
+    done: entries so far
     """
 
-    def __init__(self, work: Work) -> None:
-        self.busy = 0.0
+    def __init__(self, rank: int, work: Work, servers: Servers) -> None:
         self.done = 0
-        self.worker_ends = float("inf")
-        self.reader_ends = float("inf")
+        self.worker_ends = inf
+        self.reader_ends = inf
         self.now = 0.0
+        self._rank = rank
         self._work = work
         self._costs = work.costs
+        self._servers = servers
         self._events: list[Spawned | Finished] = []
         self._waiting = 0
         self._scans: deque[tuple[Unit, Node, int, list[Unit]]] = deque()
         self._scanning = False
         self._slices: deque[SliceRun] = deque()
-        self._since: float | None = None  # when the first slice got the worker
+        self._since: float | None = None  # when the first slice got the worker, or the scan
         self._reading: deque[Reading] = deque()
 
     # What the farm asks.
@@ -105,7 +111,7 @@ class SimulatedExecutor:
     def begin(self, unit: Unit) -> None:
         if unit.kind is UnitKind.SLICE:
             is_statted, _ = _SLICE.unpack(unit.payload)
-            self._slices.append(SliceRun(unit, unit.weight, is_statted, self._costs.per_entry(is_statted)))
+            self._slices.append(SliceRun(unit, unit.weight, not self._costs.ingest, self._costs.per_entry(is_statted)))
         else:
             self._open(unit)
         self._go_on()
@@ -122,7 +128,7 @@ class SimulatedExecutor:
 
     def throttle(self, waiting_slices: int) -> None:
         self._waiting = waiting_slices
-        if self._reading and self.reader_ends == float("inf"):
+        if self._reading and self.reader_ends == inf:
             self._read_on()
         self._go_on()
 
@@ -142,7 +148,7 @@ class SimulatedExecutor:
                 count = min(size, run.left - begun)
                 run.left -= count
                 units.append(Unit(UnitKind.SLICE, run.unit.depth, count, run.unit.payload))
-            if not run.left:
+            if not run.left:  # not the first one, which has begun
                 self._slices.remove(run)
                 self._events.append(Finished(run.unit))
         self._go_on()
@@ -156,24 +162,34 @@ class SimulatedExecutor:
 
     # What the clock does.
 
+    def served(self) -> None:
+        """The servers have done all stats of what has the worker."""
+        self._servers.end(self._rank, self.now)
+        least = self.now
+        if self._scanning:
+            _, _, files, children = self._scans[0]
+            assert self._since is not None
+            least = self._since + self._costs.scan(files + len(children))
+        if self.now < least:
+            self.worker_ends = least  # no server makes one stat shorter than it is
+        else:
+            self.worker_done()
+
     def worker_done(self) -> None:
         """What has the worker is done now."""
+        self.worker_ends = inf
+        self._since = None
         if self._scanning:
             unit, node, files, children = self._scans.popleft()
             self._scanning = False
-            self._work.scanning -= 1
             self._spawn(children + self._slice(unit, node, files, True) if self._costs.ingest else children)
             if not self._costs.ingest:
                 self.done += files
             self._events.append(Finished(unit))
         else:
-            run = self._slices[0]
-            self._pause()
-            self.busy += run.left * run.per_entry  # what rounding left
+            run = self._slices.popleft()
             self.done += run.left
-            self._slices.popleft()
             self._events.append(Finished(run.unit))
-        self.worker_ends = float("inf")
         self._go_on()
 
     def reader_done(self) -> None:
@@ -181,7 +197,7 @@ class SimulatedExecutor:
         reading = self._reading[0]
         count = min(self._costs.slice_size, reading.files - reading.read)
         reading.read += count
-        self.reader_ends = float("inf")
+        self.reader_ends = inf
         self._spawn(self._slice(reading.unit, reading.node, count, False))
         if reading.read == reading.files:
             self._spawn(reading.children)
@@ -235,30 +251,30 @@ class SimulatedExecutor:
             self._events.append(Spawned(units))
 
     def _begun(self, run: SliceRun) -> int:
-        """Entries of the first slice that are done or under way, since it last got the worker."""
-        if self._since is None:
+        """Entries of the first slice that are done or under way."""
+        if self._since is None or self._scanning:
             return 0
         granule = self._costs.granule
-        begun = int((self.now - self._since) / (run.per_entry * granule)) + 1
-        return min(run.left, begun * granule)
+        return min(run.left, (int(self._progress(run) / granule) + 1) * granule)
 
-    def _resume(self, run: SliceRun) -> None:
-        """Gives the worker to the first slice."""
-        self._since = self.now
-        self._work.scanning += not run.is_statted
-        run.per_entry = self._costs.per_entry(run.is_statted, self._work.scanning)
+    def _progress(self, run: SliceRun) -> float:
+        """Entries of the first slice that are done since it got the worker."""
+        assert self._since is not None
+        if run.is_served:
+            return run.size - self._servers.left(self._rank, self.now)
+        return (self.now - self._since) / run.per_entry
 
     def _pause(self) -> None:
         """Takes the worker from the first slice."""
         if self._since is None:
             return
         run = self._slices[0]
-        done = min(run.left, int((self.now - self._since) / run.per_entry))
-        self.busy += done * run.per_entry
+        done = min(run.left, int(self._progress(run)))
         self.done += done
         run.left -= done
+        if run.is_served:
+            self._servers.end(self._rank, self.now)
         self._since = None
-        self._work.scanning -= not run.is_statted
 
     def _go_on(self) -> None:
         """Decides what has the worker from now on."""
@@ -266,18 +282,24 @@ class SimulatedExecutor:
             return
         if self._scans and (self._waiting < SLICES_AHEAD or not self._slices):
             self._pause()
-            if self._slices and not self._slices[0].left:  # it was done just now
-                self._events.append(Finished(self._slices.popleft().unit))
             _, _, files, children = self._scans[0]
-            self._work.scanning += 1
-            seconds = self._costs.scan(files + len(children), self._work.scanning)
-            self.busy += seconds
             self._scanning = True
-            self.worker_ends = self.now + seconds
+            self._since, self.worker_ends = self.now, inf
+            self._servers.begin(self._rank, files + len(children), self.now)
         elif self._slices:
-            run = self._slices[0]
-            if self._since is None:
-                self._resume(run)
-            self.worker_ends = self._since + run.left * run.per_entry
+            self._go_on_with(self._slices[0])
         else:
-            self.worker_ends = float("inf")
+            self.worker_ends = inf
+
+    def _go_on_with(self, run: SliceRun) -> None:
+        if self._since is None:
+            self._since = self.now
+            run.size = run.left
+            if run.is_served:
+                self._servers.begin(self._rank, run.left, self.now)
+        elif run.is_served and run.size != run.left:  # it was divided
+            done = self._progress(run)
+            self._servers.end(self._rank, self.now)
+            self._servers.begin(self._rank, run.left - done, self.now)
+            run.size = run.left
+        self.worker_ends = inf if run.is_served else self._since + run.left * run.per_entry
