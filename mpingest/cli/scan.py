@@ -86,9 +86,12 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
 @click.option("-x", "--one-file-system", is_flag=True, help="Do not go into directories on other file systems.")
 @click.option(
     "--stall-timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0),
+    default=900.0,
+    show_default=True,
     metavar="SECONDS",
-    help="End the scan, with exit code 75, once a rank gets nowhere for so long. [default: wait for ever]",
+    help="End the scan with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
+    "it names rank and path. 0: never.",
 )
 def scan(
     root: str,
@@ -102,7 +105,7 @@ def scan(
     exclude_file_name: tuple[str, ...],
     exclude_directory_name: tuple[str, ...],
     one_file_system: bool,
-    stall_timeout: float | None,
+    stall_timeout: float,
 ) -> None:
     """Look at everything below the directory ROOT; nothing is changed and no zone is needed.
 
@@ -132,7 +135,7 @@ def scan(
         raise click.UsageError(str(error)) from None
     rate = max_stat_rate or math.inf
     request = Request(
-        root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system, stall_timeout
+        root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system, stall_timeout or None
     )
     try:
         found = scan(request)
