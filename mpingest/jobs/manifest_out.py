@@ -38,7 +38,8 @@ class CannotWrite(MpingestError):
 class ManifestOut:
     """Records what is found in segments (see ``mpingest.jobs.survey.Sink``).
 
-    HDF5 is loaded by the thread, too, while the scan begins. As a context manager: ends the thread. Raises CannotWrite.
+    HDF5 is loaded by the thread, too, once the scan is under way. As a context manager: ends the thread.
+    Raises CannotWrite.
     """
 
     def __init__(self, directory: str, root: bytes, rank: int) -> None:
@@ -48,10 +49,11 @@ class ManifestOut:
         self._rank = rank
         self._queue: Queue[Sequence[Visited] | None] = Queue(_QUEUED)
         self._error: OSError | None = None
+        self._starting = threading.Lock()
+        self._started = False
         self._thread = threading.Thread(target=self._write, name="manifest", daemon=True)
 
     def __enter__(self) -> ManifestOut:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,6 +73,10 @@ class ManifestOut:
     def record(self, visited: Sequence[Visited]) -> None:
         """Has parts of directories written."""
         self._check()
+        with self._starting:
+            if not self._started:
+                self._started = True
+                self._thread.start()
         self._queue.put(visited)
 
     def _check(self) -> None:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
 from typing import Protocol
 
 import numpy as np
@@ -112,6 +113,15 @@ def subtree(relative: bytes) -> Unit:
     return Unit(UnitKind.SUBTREE, _depth(relative), 1, relative)
 
 
+def _key(relative: bytes) -> bytes:
+    """Sorts directories as tables do (see ``mpingest.manifest.block``): depth first, by name."""
+    return relative.replace(b"/", b"\0")
+
+
+def _path(key: bytes) -> bytes:
+    return key.replace(b"\0", b"/")
+
+
 def _depth(relative: bytes) -> int:
     return relative.count(b"/") + 1 if relative else 0
 
@@ -180,7 +190,7 @@ class Survey:
         self._news = threading.Event()
         self._counting = threading.Lock()
         self._ending = False
-        self._directories: deque[bytes] = deque()  # the next one last
+        self._directories: list[bytes] = []  # keys in the order of a table, as a heap: the next one first
         self._slices: deque[_NamesOf] = deque()
         self._idle = 0
         self._visits = 0
@@ -236,7 +246,7 @@ class Survey:
             elif unit.kind is UnitKind.SLICE:
                 self._slices.append(_NamesOf.from_unit(unit))
             else:
-                self._directories.appendleft(unit.payload)
+                heappush(self._directories, _key(unit.payload))
             self._changed.notify_all()
 
     def events(self) -> Iterable[Spawned | Finished]:
@@ -278,7 +288,7 @@ class Survey:
         with self._changed:
             slices = [self._slices.pop().to_unit() for _ in range(min(parts, len(self._slices)))]
             rest = min(parts - len(slices), len(self._directories))
-            return slices + [subtree(self._directories.popleft()) for _ in range(rest)]
+            return slices + [self._take_last() for _ in range(rest)]
 
     def stalled(self, seconds: float) -> str:
         """The stat that is stuck for longest, or the directory, if no thread gets anywhere."""
@@ -307,12 +317,16 @@ class Survey:
             return
         self._keep = max(1, self._idle, 2 * (self._visits - self._visits_seen))
         self._visits_seen = self._visits
-        units = [subtree(self._directories.popleft()) for _ in range(len(self._directories) - self._keep)]
+        units = [self._take_last() for _ in range(len(self._directories) - self._keep)]
         surplus = len(self._slices) - self._own_slices()
         units += [self._slices.popleft().to_unit() for _ in range(surplus)]
         if units:
             self._slices_at_farm += max(0, surplus)  # the farm will say only later how many wait
             self._events.append(Spawned(units))
+
+    def _take_last(self) -> Unit:
+        """A directory from the end of the heap: one of those that come late."""
+        return subtree(_path(self._directories.pop()))
 
     # The threads.
 
@@ -366,7 +380,7 @@ class Survey:
             return self._slices.popleft()
         if self._directories:
             self._visits += 1
-            return self._directories.pop()
+            return _path(heappop(self._directories))
         return None
 
     def _conclude_if_idle(self) -> None:
@@ -492,14 +506,14 @@ class Survey:
         return replace(portion, entries=portion.entries.select(kept))
 
     def _descend(self, found: list[bytes]) -> None:
-        """Adds directories to those to be visited, the first by name next."""
+        """Adds directories to those to be visited."""
         if not found:
             return
-        found.sort(reverse=True)
         with self._changed:
             if self._ending:
                 return
-            self._directories.extend(found)
+            for path in found:
+                heappush(self._directories, _key(path))
             if self._idle:
                 self._changed.notify_all()
 
