@@ -260,6 +260,9 @@ class Pipeline:
                     self._finish_slice(run)
         return units
 
+    def stop(self) -> None:
+        """What threads have taken goes on to its outcome."""
+
     def stalled(self, seconds: float) -> str:
         """What the thread is at that is stuck for longest, if there is no progress anywhere.
 

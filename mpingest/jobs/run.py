@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.errors import MpingestError
+from mpingest.farm.collective import on_first
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
@@ -55,8 +56,6 @@ from mpingest.scan.links import LinkRule
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Answer = TypeVar("Answer")
-
 Stalled = Sequence[tuple[int, str]]
 """Ranks that made no progress, and what each was at."""
 Counted = tuple[tally.Counts, npt.NDArray[np.void], Stalled]
@@ -81,7 +80,7 @@ def start(request: Request) -> Summary:
     """
     comm = open_world()
     with stops_as_errors(), ExitStack() as stack:
-        opened = _on_first(comm, lambda: _open_run(stack, request))
+        opened = on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
             counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
@@ -91,7 +90,7 @@ def start(request: Request) -> Summary:
             counts = counts + deleted
         seconds = time.monotonic() - began
         counted = counts, shares, stalled
-        return _on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
+        return on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
 
 
 def start_again(request: Request, interval: float, report: Callable[[Summary], None]) -> NoReturn:
@@ -184,13 +183,13 @@ def _visitor(tools: Tools, options: RunOptions) -> Visitor:
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
     """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
     roots: list[Unit] = []
-    wanted, refused = _on_first(comm, lambda: _plan_deletion(opened, options, roots))
+    wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
     with abort_on_error(comm):
         counts, _, stalled = _farm(comm, opened, options, roots, _remover)
     if not stalled:
-        counts[COORDINATOR] += _on_first(comm, lambda: _delete_collections(opened, options))
+        counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
     return counts, "", stalled
 
 
@@ -309,21 +308,3 @@ def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
             write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
-
-
-def _on_first(comm: MPI.Comm, task: Callable[[], Answer]) -> Answer:
-    """Have rank 0 do it and tell all. Raises its MpingestError on all."""
-    answer: Answer | None = None
-    error: MpingestError | None = None
-    with abort_on_error(comm):
-        if comm.rank == COORDINATOR:
-            try:
-                answer = task()
-            except MpingestError as problem:
-                error = problem
-        wait_asleep(comm.Ibarrier())
-        answer, error = comm.bcast((answer, error), COORDINATOR)
-    if error is not None:
-        raise error
-    assert answer is not None, "rank 0 either answers or fails"
-    return answer

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mpingest.errors import ExitCode
 from mpingest.jobs import tally
 from mpingest.jobs.spec import JobSpec
+from mpingest.jobs.text import human_bytes
 from mpingest.manifest.states import Change, Outcome
 
 _CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
@@ -124,15 +125,6 @@ def first_failures(path: str, count: int = 5) -> list[str]:
     with open(path, encoding="utf-8") as file:
         failures = [json.loads(line) for line in islice(file, count)]
     return [f"{failure['path']!r}: {failure['reason']}" for failure in failures]
-
-
-def human_bytes(count: float) -> str:
-    """Bytes with a decimal unit."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} PB"
 
 
 def _list(counted: Iterator[tuple[int, str]]) -> str:

@@ -162,12 +162,8 @@ class DirectoryScan:
         finally:
             reader.close()
 
-    def portions(self, size: int) -> Iterator[Portion]:
-        """Portions of at most ``size`` names each, in the order of the directory. Raises PoolClosed."""
-        return map(self.stat, self.names(size))
-
     def stat(self, names: NameSlice) -> Portion:
-        """What names of the directory stand for. Raises PoolClosed."""
+        """What names of this directory stand for. Raises PoolClosed."""
         portion = stat_names(
             self._fd, self.path, names, self.pool, excludes=self.excludes, follow_links=self.follow_links
         )
@@ -175,3 +171,7 @@ class DirectoryScan:
         if portion.excluded:
             self.excluded += portion.excluded
         return portion
+
+    def portions(self, size: int) -> Iterator[Portion]:
+        """Portions of at most ``size`` names each, in the order of the directory. Raises PoolClosed."""
+        return map(self.stat, self.names(size))
