@@ -6,19 +6,16 @@ import json
 import math
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from mpingest.cli.excludes import exclude_options, excludes_of
 
 if TYPE_CHECKING:
     from mpingest.jobs.scan import Found
 
 FORMATS = ("table", "json", "csv", "paths0")
-
-
-def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Several values of one option, given with commas or one by one."""
-    return tuple(word for value in values for word in value.split(",") if word)
 
 
 @click.command(short_help="What is in a tree: statistics, a listing, a manifest.")
@@ -63,26 +60,7 @@ def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     metavar="N",
     help="Names of one directory that travel between ranks as one unit.",
 )
-@click.option(
-    "--exclude-file-type",
-    multiple=True,
-    callback=_words,
-    metavar="TYPE",
-    help="Leave out entries of these types, with commas or one by one: regular, directory (with all below), character, "
-    "block, socket, pipe, link.",
-)
-@click.option(
-    "--exclude-file-name",
-    multiple=True,
-    metavar="REGEX",
-    help="Leave out all but directories whose absolute path matches, from its beginning. May be repeated.",
-)
-@click.option(
-    "--exclude-directory-name",
-    multiple=True,
-    metavar="REGEX",
-    help="Leave out directories whose absolute path matches, from its beginning, with all below. May be repeated.",
-)
+@exclude_options
 @click.option("-x", "--one-file-system", is_flag=True, help="Do not go into directories on other file systems.")
 @click.option(
     "--stall-timeout",
@@ -101,11 +79,9 @@ def scan(
     stat_threads: int,
     max_stat_rate: float | None,
     slice_size: int,
-    exclude_file_type: tuple[str, ...],
-    exclude_file_name: tuple[str, ...],
-    exclude_directory_name: tuple[str, ...],
     one_file_system: bool,
     stall_timeout: float,
+    **chosen: Any,
 ) -> None:
     """Look at everything below the directory ROOT; nothing is changed and no zone is needed.
 
@@ -127,15 +103,19 @@ def scan(
     """
     from mpingest.farm.world import is_first_rank
     from mpingest.jobs.scan import OutputClosed, Request, scan
-    from mpingest.scan.excludes import Excludes
 
-    try:
-        excludes = Excludes(exclude_file_type, exclude_file_name, exclude_directory_name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
     rate = max_stat_rate or math.inf
     request = Request(
-        root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system, stall_timeout or None
+        root,
+        output,
+        format,
+        top,
+        stat_threads,
+        rate,
+        slice_size,
+        excludes_of(chosen),
+        one_file_system,
+        stall_timeout or None,
     )
     try:
         found = scan(request)

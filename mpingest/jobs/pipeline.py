@@ -34,6 +34,7 @@ from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
+from mpingest.scan.pool import PoolClosed
 
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
@@ -45,6 +46,8 @@ RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
+SCANNING = "scanning"
+"""What a thread says that it is doing in a directory."""
 WORTH_SECONDS = 0.05
 """Work that is worth the messages that it takes to have another rank do it."""
 PATIENCE_SECONDS = 10.0
@@ -275,7 +278,9 @@ class Pipeline:
         if now - max([self._last_progress, *(note.since for note in notes)]) < seconds:
             return ""
         oldest = min(notes, key=lambda note: note.since)
-        return f"{oldest.doing} {self._path(oldest)} for {now - oldest.since:.0f} s"
+        stat = self.tools.pool.longest() if oldest.doing == SCANNING else None
+        path = os.fsdecode(stat.path) if stat else self._path(oldest)
+        return f"{oldest.doing} {path} for {now - oldest.since:.0f} s"
 
     def abandon(self) -> list[Unit]:
         """Give up all that is under way. Whatever a thread still comes to is not recorded."""
@@ -299,7 +304,7 @@ class Pipeline:
                 task()
                 self._notes.pop(threading.get_ident(), None)
                 self.tools.recorder.seal_if_due()
-        except Interrupted:
+        except (Interrupted, PoolClosed):
             return
         except BaseException as error:
             self._fail(error)
@@ -382,7 +387,7 @@ class Pipeline:
 
     def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:
         """One step of a scan, which then goes back to its queue."""
-        self._note("scanning", scan.relative)
+        self._note(SCANNING, scan.relative)
         with self.tools.profile.step(DIRECTORY_STEP, scan.relative):
             units = next(scan.steps, None)
         with self._changed:
