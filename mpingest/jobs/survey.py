@@ -43,6 +43,12 @@ about half of them, and should be busy for longer than it waits for the next one
 WHOLE_SLICES = 4
 """Slices that a directory has to have before others are offered some: what is smaller is done sooner than told."""
 NO_ENTRIES = EntryBatch.build([], [])
+AHEAD_SECONDS = 0.025
+"""How much work threads keep before them: they come to the farm's main loop for more every few ms at best, and what a
+thread has found it counts and records in one go when it runs out of work, which takes as long for little as for much.
+"""
+PACE_SECONDS = 0.02
+"""What is measured for at least, to tell how much work that is."""
 PATIENCE_SECONDS = 1.0
 """How long a thread that may be stuck gets to end."""
 _TURN_SECONDS = 5e-3
@@ -161,6 +167,27 @@ class _Harvest:
         return self.entries + 4 * len(self.visited) >= HARVEST
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How many a second there lately were of what is counted.
+
+    per_second: as far as is known; at the beginning a guess
+    """
+
+    per_second: float = 1000.0
+    _count: int = 0
+    _since: float = 0.0
+
+    def of(self, count: int, now: float) -> float:
+        """The pace, now that there are ``count`` in all; measured over at least ``PACE_SECONDS``."""
+        elapsed = now - self._since
+        if elapsed >= PACE_SECONDS:
+            if self._since:
+                self.per_second = (count - self._count) / elapsed
+            self._count, self._since = count, now
+        return self.per_second
+
+
 class Survey:
     """The farm's executor of one rank (see ``mpingest.farm.executor.Executor``).
 
@@ -194,7 +221,7 @@ class Survey:
         self._slices: deque[_NamesOf] = deque()
         self._idle = 0
         self._visits = 0
-        self._visits_seen = 0
+        self._pace = _Pace()
         self._keep = 1
         self._slices_at_farm = 0
         self._reading = 0  # threads that read names for others
@@ -312,11 +339,10 @@ class Survey:
         return units
 
     def _offer(self) -> None:
-        """Gives the farm what the threads won't come to before it asks again, twice over."""
+        """Gives the farm what the threads won't come to soon."""
         if not self._shared or self._first is None:
             return
-        self._keep = max(1, self._idle, 2 * (self._visits - self._visits_seen))
-        self._visits_seen = self._visits
+        self._keep = max(1, self._idle, int(AHEAD_SECONDS * self._pace.of(self._visits, time.monotonic())))
         units = [self._take_last() for _ in range(len(self._directories) - self._keep)]
         surplus = len(self._slices) - self._own_slices()
         units += [self._slices.popleft().to_unit() for _ in range(surplus)]
