@@ -28,7 +28,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY): pyproject.toml setup.py
+$(READY): pyproject.toml setup.py mpingest/scan/_native.c
 	@test -n "$(PYTHON)" || { echo "mpingest needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) \
 		|| { test "$$(id -u)" = 0 && apt-get install --yes --quiet python3-venv && $(PYTHON) -m venv --clear $(VENV); } \

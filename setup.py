@@ -1,5 +1,5 @@
-"""Everything about the distribution stands in pyproject.toml; this file lets old tools find it."""
+"""The one thing that pyproject.toml can't say: the extension that scans use where there is a C compiler."""
 
-from setuptools import setup
+from setuptools import Extension, setup
 
-setup()
+setup(ext_modules=[Extension("mpingest.scan._native", ["mpingest/scan/_native.c"], optional=True)])

@@ -16,7 +16,7 @@ from irods.session import iRODSSession
 
 from mpingest.errors import MpingestError
 from mpingest.farm.world import find_mpiexec
-from mpingest.jobs.summary import human_bytes
+from mpingest.jobs.text import human_bytes
 from mpingest.zone.embedded import EmbeddedZone
 
 DIRECTORIES = 200

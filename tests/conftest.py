@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,14 @@ class CommandLine:
 
     environment: dict[str, str]
     jobs: Path
-    default_ranks: int = 1
+    prefix: Sequence[str] = ()
+    """What runs it."""
     last: Completed[str] = field(init=False)
 
     def __call__(self, *arguments: str | Path, ranks: int | None = None, timeout: float = 120) -> Completed[str]:
         """Run a command in a world of ``ranks``; without it, without mpiexec."""
         command = [sys.executable, "-m", "mpingest", *map(os.fspath, arguments)]
+        command = [*self.prefix, *command]
         if ranks is not None:
             command = [mpiexec(), "-n", str(ranks), *command]
         self.last = subprocess.run(

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-import tomllib
+import importlib
 from typing import Any
 
 import click
 
 from mpingest import __version__
-from mpingest.cli.demo import demo
-from mpingest.cli.start import start
-from mpingest.cli.zone import zone
 from mpingest.errors import MpingestError
+
+COMMANDS = ("demo", "doctor", "scan", "start", "zone")
+"""Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
+
+
+class _Commands(click.Group):
+    """The group of all commands."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        return command(name) if name in COMMANDS else None
+
+
+def command(name: str) -> click.Command:
+    """One of ``COMMANDS``."""
+    loaded: click.Command = getattr(importlib.import_module(f"mpingest.cli.{name}"), name)
+    return loaded
 
 
 def _use_config(context: click.Context, _: click.Parameter, path: str | None) -> None:
     if path is None:
         return
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             defaults: dict[str, Any] = tomllib.load(file)
@@ -25,29 +43,27 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
     except (OSError, ValueError) as error:
         raise MpingestError(f"--config {path}: {error}") from error
     context.default_map = {
-        command: {_parameter(path, command, option): value for option, value in _table(path, command, options).items()}
-        for command, options in defaults.items()
+        name: {_parameter(path, name, option): value for option, value in _table(path, name, options).items()}
+        for name, options in defaults.items()
     }
 
 
-def _table(path: str, command: str, options: Any) -> dict[str, Any]:
-    if command not in cli.commands or not isinstance(options, dict):
-        known = ", ".join(f"[{name}]" for name in sorted(cli.commands))
-        raise click.UsageError(f"--config {path}: {command!r} is no table of a command; there are {known}")
+def _table(path: str, name: str, options: Any) -> dict[str, Any]:
+    if name not in COMMANDS or not isinstance(options, dict):
+        known = ", ".join(f"[{each}]" for each in COMMANDS)
+        raise click.UsageError(f"--config {path}: {name!r} is no table of a command; there are {known}")
     return options
 
 
-def _parameter(path: str, command: str, option: str) -> str:
-    name = option.replace("-", "_")
-    known = {
-        flag.lstrip("-").replace("-", "_"): each.name for each in cli.commands[command].params for flag in each.opts
-    }
-    if name not in known:
-        raise click.UsageError(f"--config {path}: [{command}] has no option {option!r}; see mpingest {command} --help")
-    return str(known[name])
+def _parameter(path: str, name: str, option: str) -> str:
+    key = option.replace("-", "_")
+    known = {flag.lstrip("-").replace("-", "_"): each.name for each in command(name).params for flag in each.opts}
+    if key not in known:
+        raise click.UsageError(f"--config {path}: [{name}] has no option {option!r}; see mpingest {name} --help")
+    return str(known[key])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})
 @click.version_option(__version__)
 @click.option(
     "--config",
@@ -62,8 +78,3 @@ def cli() -> None:
 
     Every option can also come from the environment: MPINGEST_START_OPERATION=put.
     """
-
-
-cli.add_command(demo)
-cli.add_command(start)
-cli.add_command(zone)

@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
 
+from mpingest.cli.excludes import exclude_options, excludes_of
+from mpingest.cli.framework import framework_options, spelled_either_way
+from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.jobs.directory import default_jobs_directory
+from mpingest.jobs.log import LEVELS, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
+from mpingest.scan.links import FollowLinks
 
 DELETE_MODES = {mode.name.lower(): mode for mode in DeleteMode}
 OPERATIONS = {operation.name.lower(): operation for operation in Operation}
 
 
-@click.command(short_help="Run a job in this MPI world; again: only what changed.")
+def _user(_: click.Context, __: click.Parameter, value: str | None) -> User | None:
+    """NAME or NAME#ZONE as (zone or "", name)."""
+    if value is None:
+        return None
+    name, _separator, zone = value.partition("#")
+    if not name:
+        raise click.BadParameter(f"{value!r} names no user")
+    return zone, name
+
+
+def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    try:
+        return None if value is None else json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"is not JSON: {error}") from error
+
+
+@click.command(
+    short_help="Run a job in this MPI world; again: only what changed.",
+    context_settings={"token_normalize_func": spelled_either_way},
+)
 @click.argument("root")
 @click.argument("target")
 @click.option(
     "--operation",
     type=click.Choice(list(OPERATIONS)),
+    metavar=f"[{'|'.join(OPERATIONS)}]",
     default="register_sync",
     show_default=True,
     help="register_sync: register files in place. register_as_replica_sync: the same, and where an object is there "
@@ -25,7 +54,42 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
     "put_append: copy new files, and of files that have grown what is new. no_op: only call the handler.",
 )
 @click.option("--event-handler", metavar="FILE", help="Python script with a class event_handler; it may override all.")
+@click.option(
+    "--append-json",
+    metavar="JSON",
+    callback=_json,
+    help="Whatever the handler is to know: it finds it as meta['append_json'].",
+)
 @click.option("--resource", metavar="NAME", help="Resource to register on or put to [default: the environment's].")
+@click.option(
+    "--as-user",
+    metavar="NAME[#ZONE]",
+    callback=_user,
+    help="Whose objects they are to be; takes a rodsadmin [default: the user of the environment].",
+)
+@click.option(
+    "--checksum",
+    is_flag=True,
+    help="Have a SHA-256 of each file in the catalog: computed while it is read and verified by the server, or, of "
+    "registered files, computed by the server.",
+)
+@exclude_options
+@click.option(
+    "--special",
+    type=click.Choice(["skip", "register"]),
+    default="skip",
+    show_default=True,
+    help="What to do about sockets, pipes and devices, with register operations. They are never opened.",
+)
+@click.option(
+    "--follow-symlinks",
+    type=click.Choice([follow.value for follow in FollowLinks]),
+    default="no",
+    show_default=True,
+    help="Which links to directories to descend into, and to register as what they lead to: none, those that stay "
+    "inside ROOT, or all. Never one that leads back to a directory which holds it. Put operations send the content of "
+    "links to files in any case.",
+)
 @click.option("--job-name", metavar="NAME", help="Name of the job [default: made from ROOT and TARGET].")
 @click.option(
     "--jobs-dir",
@@ -36,6 +100,21 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
     help="Where jobs keep their state; must be on a file system that all ranks see.",
 )
 @click.option(
+    "-i",
+    "--interval",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="Run again so long after each start, until stopped.",
+)
+@click.option(
+    "--stat-threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Stats in flight at most, per rank; more than one only where they are slow.",
+)
+@click.option(
     "--sessions-per-rank",
     type=click.IntRange(1, 64),
     default=2,
@@ -44,6 +123,7 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
 )
 @click.option(
     "--slice-size",
+    "--files-per-task",
     type=click.IntRange(1, 100_000),
     default=1000,
     show_default=True,
@@ -66,15 +146,30 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
     help="End the run with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
     "it names rank and path. 0: never.",
 )
+@click.option(
+    "--irods-idle-disconnect-seconds",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Close connections that are not used for so long.",
+)
 @click.option("--ignore-cache", is_flag=True, help="Compare with the collections, not with the checkpoint.")
 @click.option("--initial-ingest", is_flag=True, help="Do not look what is in the collections: nothing is.")
 @click.option(
     "--delete-mode",
     type=click.Choice(list(DELETE_MODES)),
+    metavar=f"[{'|'.join(DELETE_MODES)}]",
     default="do_not_delete",
     show_default=True,
     help="What to do about objects whose files are gone: unregister (with register operations), or trash or "
     "no_trash (with put_sync and put_append). Only what mpingest itself recorded is ever deleted.",
+)
+@click.option(
+    "--delete-unknown",
+    is_flag=True,
+    help="Also delete what is in the collections and never was a file: what others put there. Costs a listing of "
+    "every collection.",
 )
 @click.option(
     "--max-delete",
@@ -83,28 +178,33 @@ OPERATIONS = {operation.name.lower(): operation for operation in Operation}
     help="Delete nothing if more than N entries are gone. [default: half of what is recorded]",
 )
 @click.option("--allow-empty", is_flag=True, help="ROOT is meant to be empty.")
-def start(
-    root: str,
-    target: str,
-    operation: str,
-    event_handler: str | None,
-    resource: str | None,
-    job_name: str | None,
-    jobs_dir: str,
-    sessions_per_rank: int,
-    slice_size: int,
-    zone_timeout: float,
-    stall_timeout: float,
-    ignore_cache: bool,
-    initial_ingest: bool,
-    delete_mode: str,
-    max_delete: int | None,
-    allow_empty: bool,
-) -> None:
+@click.option("--log-filename", metavar="FILE", help="Log of each rank: FILE.rankNNNNN [default: in the run's log/].")
+@click.option(
+    "--log-when",
+    type=click.Choice(WHENS, case_sensitive=False),
+    help="Unit of --log-interval: seconds, minutes, hours, days, a weekday (W0 is Monday) or midnight.",
+)
+@click.option(
+    "--log-interval",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --log-when: begin a new log after so many of its units [default: 1].",
+)
+@click.option(
+    "--log-level", type=click.Choice(LEVELS, case_sensitive=False), help="What is logged at least [default: INFO]."
+)
+@click.option("--profile", is_flag=True, help="Write when each directory and entry began and ended, and where.")
+@click.option("--profile-filename", metavar="FILE", help="As --log-filename [default: in the run's profile/].")
+@click.option("--profile-when", type=click.Choice(WHENS, case_sensitive=False), help="As --log-when.")
+@click.option("--profile-interval", type=click.IntRange(1), metavar="N", help="As --log-interval.")
+@click.option("--profile-level", hidden=True, expose_value=False)
+@framework_options
+def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval: float | None, **chosen: Any) -> None:
     """Bring everything below the directory ROOT into the collection TARGET.
 
     The same line again sends only what is new or has changed since. With more than one rank, rank 0 hands out the
-    work and the others do it.
+    work and the others do it. Options may be spelled with underscores; those of the iRODS Automated Ingest Framework
+    are taken where they have a meaning here.
 
     \b
     Examples:
@@ -117,24 +217,52 @@ def start(
     in the run's directory); 75 stopped early, run the same line again; 70 internal error.
     """
     from mpingest.farm.world import is_first_rank
-    from mpingest.jobs.run import Request, start
+    from mpingest.jobs.run import Request, start, start_again
+    from mpingest.jobs.summary import Summary
 
-    options = RunOptions(
-        operation=OPERATIONS[operation],
-        resource=resource,
-        handler=event_handler,
-        sessions=sessions_per_rank,
-        slice_size=slice_size,
-        zone_timeout=zone_timeout,
-        stall_timeout=stall_timeout or None,
-        ignore_cache=ignore_cache,
-        initial_ingest=initial_ingest,
-        allow_empty=allow_empty,
-        delete_mode=DELETE_MODES[delete_mode],
-        max_delete=max_delete,
-    )
-    summary = start(Request(root, target, job_name, jobs_dir, options))
-    if is_first_rank():
-        for line in summary.lines():
-            click.echo(line)
+    def report(summary: Summary) -> None:
+        if is_first_rank():
+            for line in summary.lines():
+                click.echo(line)
+
+    request = Request(root, target, job_name, jobs_dir, _run_options(chosen))
+    if interval is not None:
+        start_again(request, interval, report)
+    summary = start(request)
+    report(summary)
     raise SystemExit(summary.exit_code)
+
+
+def _run_options(chosen: dict[str, Any]) -> RunOptions:
+    return RunOptions(
+        operation=OPERATIONS[chosen["operation"]],
+        resource=chosen["resource"],
+        user=chosen["as_user"],
+        handler=chosen["event_handler"],
+        append_json=chosen["append_json"],
+        checksum=chosen["checksum"],
+        excludes=excludes_of(chosen),
+        register_special=chosen["special"] == "register",
+        follow=FollowLinks(chosen["follow_symlinks"]),
+        stat_threads=chosen["stat_threads"],
+        sessions=chosen["sessions_per_rank"],
+        slice_size=chosen["slice_size"],
+        zone_timeout=chosen["zone_timeout"],
+        stall_timeout=chosen["stall_timeout"] or None,
+        idle_seconds=chosen["irods_idle_disconnect_seconds"],
+        ignore_cache=chosen["ignore_cache"],
+        initial_ingest=chosen["initial_ingest"],
+        allow_empty=chosen["allow_empty"],
+        delete_mode=DELETE_MODES[chosen["delete_mode"]],
+        delete_unknown=chosen["delete_unknown"],
+        max_delete=chosen["max_delete"],
+        log=LogOptions(chosen["log_filename"], chosen["log_when"], chosen["log_interval"], chosen["log_level"]),
+        profile=_profile_options(chosen),
+    )
+
+
+def _profile_options(chosen: dict[str, Any]) -> LogOptions | None:
+    filename, when = chosen["profile_filename"], chosen["profile_when"]
+    if not chosen["profile"] and filename is None:
+        return None
+    return LogOptions(filename, when, chosen["profile_interval"])

@@ -9,6 +9,7 @@
 ``executor``     what a caller implements to have its units run
 ``links``        how messages travel: over MPI, or within a world of one rank
 ``transport``    the loops that drive the state machines, and ``run_farm``
+``collective``   what all ranks do together beside the farm
 ``world``        the MPI world: loading, sanity, ending it on an error
 
 The state machines know no MPI, clock, file or thread. Knows nothing of directories or iRODS.

@@ -60,6 +60,12 @@ class Executor(Protocol):
         ones; one that has nothing left to do finishes as usual.
         """
 
+    def stop(self) -> None:
+        """Told once that the farm is stopping, after what could be divided was dropped, as is what is spawned later.
+
+        What runs may go on to its end; it should come soon.
+        """
+
     def stalled(self, seconds: float) -> str:
         """What has made no progress at all for so long, for people; "" if something has, or nothing runs.
 

@@ -320,7 +320,10 @@ class _Working:
     def _hear(self) -> bool:
         heard = False
         for source, message in self._link.arrivals():
+            was_stopping = self._worker.stopping
             self._link.send(self._worker.receive(source, message, self._executor.divide))
+            if self._worker.stopping and not was_stopping:
+                self._executor.stop()
             heard = True
         return heard
 

@@ -52,6 +52,33 @@ def open_world() -> MPI.Comm:
     return comm
 
 
+_LAUNCHERS = (
+    "OMPI_",
+    "PMI",
+    "MPI",
+    "MV2_",
+    "I_MPI_",
+    "HYDRA_",
+    "PALS_",
+    "ALPS_",
+    "JSM_",
+    "FLUX_",
+    "SLURM_",
+    "LSB_",
+    "PBS_",
+)
+"""How names of variables begin that a launcher, or the batch job that it may stand in, sets."""
+
+
+def open_world_if_launched(environ: Mapping[str, str] = os.environ) -> MPI.Comm | None:
+    """COMM_WORLD as ``open_world`` gives it, or None where nothing hints at a launcher.
+
+    For what can do without MPI: loading it takes a tenth of a second, and not every login node has one.
+    """
+    launched = any(name.startswith(_LAUNCHERS) and not name.startswith("MPINGEST_") for name in environ)
+    return open_world() if launched else None
+
+
 def check_world(size: int, environ: Mapping[str, str]) -> None:
     """Refuses a world of one rank that a launcher started several times, since each would do all the work.
 

@@ -12,13 +12,19 @@ from mpingest.handler.charmap import CharacterMap
 from mpingest.handler.declared import Avu, Permission, avus_of, permissions_of, sendable
 from mpingest.handler.operations import DeleteMode, Operation
 
-REDIRECT_OPTIONS = {"allow_redirect": False}
 _ON_METADATA_CHANGE = ("pre_data_obj_modify", "post_data_obj_modify", "metadata", "acl")
 
 Meta = dict[str, Any]
 User = tuple[str, str]
 """Zone and name of a user."""
 Answer = TypeVar("Answer")
+
+
+def object_options(operation: Operation, *, one_more_replica: bool = False) -> dict[str, Any]:
+    """``options`` of the hooks around an object's request, as the framework fills them."""
+    if operation is Operation.NO_OP:
+        return {}
+    return {"allow_redirect": False} | ({"regRepl": ""} if one_more_replica else {})
 
 
 class Logger(Protocol):
@@ -34,6 +40,15 @@ class HandlerFailure(Exception):
     """A handler method raised, or returned what it may not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where there is no script, or the script doesn't say. user: None for the one who runs the job."""
+
+    operation: Operation = Operation.REGISTER_SYNC
+    delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    user: User | None = None
+
+
 @dataclass(frozen=True)
 class Handler:
     """A loaded script; with no script, every method answers its default. See ``Core`` for what each one means.
@@ -43,8 +58,7 @@ class Handler:
     methods: what the script defines, by name; character_map: None where it defines none.
     """
 
-    default_operation: Operation = Operation.REGISTER_SYNC
-    default_delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    defaults: Defaults = field(default_factory=Defaults)
     module: ModuleType | None = None
     event_handler: type | None = None
     methods: dict[str, Callable[..., Any]] = field(default_factory=dict)
@@ -65,16 +79,21 @@ class Handler:
         return self.has("pre_coll_modify") or self.has("post_coll_modify")
 
     @property
+    def wants_new_directories(self) -> bool:
+        """Whether a directory whose collection is made makes a difference to the script."""
+        return self.has("pre_coll_create") or self.has("post_coll_create")
+
+    @property
     def may_delete(self) -> bool:
         """Whether anything that is gone may have to be deleted."""
-        return self.has("delete_mode") or self.default_delete_mode is not DeleteMode.DO_NOT_DELETE
+        return self.has("delete_mode") or self.defaults.delete_mode is not DeleteMode.DO_NOT_DELETE
 
     # What to do.
 
     def operation(self, session: Any, meta: Meta) -> Operation:
         """The operation for an entry."""
         if "operation" not in self.methods:
-            return self.default_operation
+            return self.defaults.operation
         answer = self._call("operation", session, meta)
         if not isinstance(answer, Operation):
             raise HandlerFailure(f"operation() returned {answer!r}, not an Operation")
@@ -83,7 +102,7 @@ class Handler:
     def delete_mode(self, meta: Meta) -> DeleteMode:
         """What to do about an entry that is gone."""
         if "delete_mode" not in self.methods:
-            return self.default_delete_mode
+            return self.defaults.delete_mode
         answer = self._call("delete_mode", meta)
         if not isinstance(answer, DeleteMode):
             raise HandlerFailure(f"delete_mode() returned {answer!r}, not a DeleteMode")
@@ -104,10 +123,10 @@ class Handler:
     def as_user(self, meta: Meta) -> User | None:
         """Whose object it is to be, None for the user who runs the job."""
         if "as_user" not in self.methods:
-            return None
+            return self.defaults.user
         answer = self._call("as_user", meta)
         if answer is None:
-            return None
+            return self.defaults.user
         if not isinstance(answer, list | tuple) or len(answer) != 2 or not all(map(sendable, answer)):
             raise HandlerFailure(f"as_user() returned {answer!r}, not a zone and a user")
         zone, name = answer
@@ -137,13 +156,10 @@ class Handler:
 
     # Before and after.
 
-    def hook(self, name: str, logger: Logger, session: Any, meta: Meta, *operation: Operation) -> None:
-        """Call pre_/post_… of an entry if the script has it."""
-        if name not in self.methods:
-            return
-        # Collection hooks get no options: the framework calls them so.
-        options = REDIRECT_OPTIONS if "data_obj" in name else {}
-        self._call(name, self.module, logger, session, dict(meta), *operation, **options)
+    def hook(self, name: str, logger: Logger, session: Any, meta: Meta, *operation: Operation, **options: Any) -> None:
+        """Call pre_/post_… of an entry if the script has it. options: see ``object_options``; none for collections."""
+        if name in self.methods:
+            self._call(name, self.module, logger, session, dict(meta), *operation, **options)
 
     def delete_hook(self, name: str, session: Any, meta: Meta) -> None:
         """Call pre_/post_…_delete if the script has it; the framework gives these no logger."""

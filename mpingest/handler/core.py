@@ -28,9 +28,13 @@ class Core:
     ======================================  ==========================================  ================================
 
     All but the last three are those of the iRODS Automated Ingest Framework, whose scripts run as they are; ``logger``
-    is always a logger. ``op`` is passed for PUT, PUT_SYNC and PUT_APPEND. ``meta`` is described in
+    is always a logger. ``op`` is passed around what PUT, PUT_SYNC and PUT_APPEND send. ``meta`` is described in
     ``mpingest.handler.meta``. None always means the default. What raises, or answers what it may not, fails its entry;
     a method that fails for a directory fails what lies directly in it, and the next run tries that again.
+
+    delete_mode: one that doesn't fit the operation (see ``mpingest.ingest.delete``) fails a directory before any work
+    in it. The hooks of a deletion are called around what is there and does go. To know such things beforehand,
+    pre_coll_create costs a query for each collection, and pre_coll_delete three.
 
     timeout: a Python call cannot be killed. An entry whose time is up fails, and others go on; a call that is stuck
     stays behind in its thread, and mpingest sends no further request for it. When 32 calls of a rank are stuck, entries

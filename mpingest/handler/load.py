@@ -14,16 +14,15 @@ from types import ModuleType
 from typing import Any
 
 from mpingest.errors import MpingestError
-from mpingest.handler.calls import Handler
+from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.charmap import CharacterMap
-from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.handler.upstream import provide_upstream_names
 
 HANDLER_CLASS = "event_handler"
 
 
 @lru_cache
-def load_handler(path: str, default_operation: Operation, default_delete_mode: DeleteMode) -> Handler:
+def load_handler(path: str, defaults: Defaults) -> Handler:
     """Load the class ``event_handler`` of the script at ``path``, once in a process.
 
     Raises MpingestError: one line that says what is wrong with the script.
@@ -40,7 +39,7 @@ def load_handler(path: str, default_operation: Operation, default_delete_mode: D
             if not name.startswith("_") and callable(getattr(handler_class, name))
         }
         character_map = _character_map(path, handler_class) if "character_map" in methods else None
-    return Handler(default_operation, default_delete_mode, module, handler_class, methods, character_map)
+    return Handler(defaults, module, handler_class, methods, character_map)
 
 
 @contextmanager

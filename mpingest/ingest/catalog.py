@@ -12,8 +12,9 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from irods.exception import NetworkException, iRODSException
@@ -72,8 +73,10 @@ WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
 _LISTING_ROWS = 500
+_SELECT_PLAIN, _SELECT_COUNT = 1, 6
+_DATA_ID, _COLLECTION_ID = 401, 500
 _DATA_NAME, _REPLICA_NUMBER, _DATA_SIZE, _DATA_PATH = 403, 404, 407, 410
-_REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME = 413, 415, 420, 501
+_REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME, _PARENT_NAME = 413, 415, 420, 501, 502
 _LISTING_COLUMNS = (
     _DATA_NAME,
     _REPLICA_NUMBER,
@@ -137,31 +140,49 @@ class Catalog:
     counts: of all catalogs that belong together
     administrator: the catalog of the rodsadmin who acts for the session's user; None where the user acts alone
     deadline: until when requests are sent, and replies awaited
+    gate: lets as many threads in as may have a connection at a time; None for any number
     """
 
     session: Any
     counts: RequestCounts = field(default_factory=RequestCounts)
     administrator: Catalog | None = None
     deadline: Deadline | None = None
+    gate: threading.Semaphore | None = None
 
     def for_client(self, session: Any) -> Catalog:
         """The catalog of a session that this one's user, a rodsadmin, has for someone else."""
-        return Catalog(session, self.counts, administrator=self)
+        return Catalog(session, self.counts, administrator=self, gate=self.gate)
 
     def until(self, deadline: Deadline) -> Catalog:
         """The same with a deadline."""
         administrator = self.administrator.until(deadline) if self.administrator else None
-        return Catalog(self.session, self.counts, administrator, deadline)
+        return Catalog(self.session, self.counts, administrator, deadline, self.gate)
 
     def log_in(self) -> None:
         """Have at least one connection that is logged in."""
         with self._lease():
             pass
 
+    def close_idle(self, seconds: float) -> None:
+        """Close connections that nobody has used for that long."""
+        pool = self.session.pool
+        oldest = datetime.now() - timedelta(seconds=seconds)
+        with pool._lock:
+            idle = [connection for connection in pool.idle if connection.last_used_time < oldest]
+            pool.idle.difference_update(idle)
+        for connection in idle:
+            with suppress(NetworkException, OSError):
+                connection.disconnect()
+
     def collection_exists(self, path: str) -> bool:
         """Whether there is such a collection."""
         message = _query_message((_COLLECTION_NAME,), {_COLLECTION_NAME: path})
         return self._request(GEN_QUERY, message, accept=(NO_ROWS_FOUND,)).status >= SUCCESS
+
+    def collection_holds_anything(self, path: str) -> bool:
+        """Whether there are objects or collections in a collection."""
+        inside = ((_DATA_ID, _COLLECTION_NAME), (_COLLECTION_ID, _PARENT_NAME))
+        return any(self._count(column, {condition: path}) for column, condition in inside)
 
     def make_collection(self, path: str) -> bool:
         """Create a collection whose parent exists; False if it was there already."""
@@ -172,10 +193,16 @@ class Catalog:
         """Create a collection and whatever parents it lacks; nothing is wrong where it exists."""
         self._request(COLL_CREATE, _collection_message(path, {"recursiveOpr": ""}))
 
-    def register(self, path: str, physical: str, size: int, mtime: int, resource: str | None) -> None:
-        """Register the file ``physical`` (as the server sees it) as a new data object."""
+    def register(
+        self, path: str, physical: str, size: int, mtime: int, resource: str | None, *, checksum: bool = False
+    ) -> None:
+        """Register the file ``physical`` (as the server sees it) as a new data object.
+
+        checksum: have the server read the file and keep its checksum
+        """
         keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
         keywords |= self._path_permission() | _destination(resource)
+        keywords |= {"regChksum": ""} if checksum else {}
         self._request(PHY_PATH_REG, _object_message(path, keywords))
 
     def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
@@ -203,7 +230,7 @@ class Catalog:
     ) -> None:
         """Make or overwrite a data object with ``content`` (at most SINGLE_MESSAGE_LIMIT bytes).
 
-        included: keywords metadataIncluded and aclIncluded, for what a new object is to have
+        included: keywords metadataIncluded and aclIncluded, for what a new object is to have, and verifyChksum
         """
         keywords = {"dataIncluded": "", "dataType": "generic"} | _destination(resource) | dict(included or {})
         if overwrite:
@@ -265,9 +292,15 @@ class Catalog:
         changes = {"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""}
         self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{pairs(changes | keywords)}</ModDataObjMeta_PI>")
 
-    def checksum(self, path: str) -> str:
-        """The checksum of a data object, as "sha2:" and base64 or MD5 in hex; the server computes it if it has none."""
-        reply = self._request(DATA_OBJ_CHKSUM, _object_message(path, {}))
+    def checksum(self, path: str, *, compute: bool = False, replica: int | None = None) -> str:
+        """The checksum of a data object, as "sha2:" and base64 or MD5 in hex; the server computes it if it has none.
+
+        compute: have it computed anew; replica: number of the one meant, otherwise the server chooses
+        """
+        keywords = {"forceChksum": ""} if compute else {}
+        if replica is not None:
+            keywords["replNum"] = str(replica)
+        reply = self._request(DATA_OBJ_CHKSUM, _object_message(path, keywords))
         found = _STRING.search(reply.message.decode())
         return unescape(found[1]) if found else ""
 
@@ -309,6 +342,11 @@ class Catalog:
         """Every replica of every data object directly in ``collection``."""
         return self._replicas({_COLLECTION_NAME: collection})
 
+    def subcollections(self, collection: str) -> set[str]:
+        """Names of the collections directly in ``collection``."""
+        rows = self._rows((_COLLECTION_NAME,), {_PARENT_NAME: collection})
+        return {path.rpartition("/")[2] for (path,) in rows}
+
     def replicas(self, path: str) -> list[Replica]:
         """The replicas of one data object; empty if there is none."""
         collection, _, name = path.rpartition("/")
@@ -319,11 +357,16 @@ class Catalog:
             name, number, size, path, status, checksum, mtime = row
             yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
 
-    def _rows(self, selected: Sequence[int], conditions: dict[int, str]) -> Iterator[tuple[str, ...]]:
+    def _count(self, column: int, conditions: dict[int, str]) -> int:
+        return sum(int(count) for (count,) in self._rows((column,), conditions, _SELECT_COUNT))
+
+    def _rows(
+        self, selected: Sequence[int], conditions: dict[int, str], selector: int = _SELECT_PLAIN
+    ) -> Iterator[tuple[str, ...]]:
         with self._lease() as lease:
             continuation = 0
             while True:
-                message = _query_message(selected, conditions, continuation)
+                message = _query_message(selected, conditions, continuation, selector)
                 reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
                 if reply.status < SUCCESS:
                     return
@@ -340,10 +383,12 @@ class Catalog:
         with self._lease() as lease:
             return self._send(lease, api, message, stream, accept)
 
-    def _lease(self) -> _Lease:
+    @contextmanager
+    def _lease(self) -> Iterator[_Lease]:
         if self.deadline:
             self.deadline.left()
-        return _Lease(self.session)
+        with self.gate or nullcontext(), _Lease(self.session) as lease:
+            yield lease
 
     def _send(self, lease: _Lease, api: int, message: str, stream: bytes = b"", accept: tuple[int, ...] = ()) -> Reply:
         self.counts.add(api)
@@ -382,6 +427,7 @@ class _Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.connection.last_used_time = datetime.now()
         self.connection.release(destroy=not self.clean)
         if not self.clean:
             with suppress(NetworkException, OSError):
@@ -416,8 +462,10 @@ def _json_message(content: dict[str, Any]) -> str:
     return f"<BinBytesBuf_PI><buflen>{len(text)}</buflen><buf>{base64.b64encode(text).decode()}</buf></BinBytesBuf_PI>"
 
 
-def _query_message(columns: Sequence[int], conditions: dict[int, str], continuation: int = 0) -> str:
-    selected = "".join(f"<inx>{column}</inx>" for column in columns) + "<ivalue>1</ivalue>" * len(columns)
+def _query_message(
+    columns: Sequence[int], conditions: dict[int, str], continuation: int = 0, selector: int = _SELECT_PLAIN
+) -> str:
+    selected = "".join(f"<inx>{column}</inx>" for column in columns) + f"<ivalue>{selector}</ivalue>" * len(columns)
     conditioned = "".join(f"<inx>{column}</inx>" for column in conditions)
     values = "".join(f"<svalue>{escape(_equals(value))}</svalue>" for value in conditions.values())
     return (

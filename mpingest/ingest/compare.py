@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.catalog import Replica
-from mpingest.ingest.put import put_as
-from mpingest.ingest.register import registered_as
+from mpingest.ingest.put import holds_checksum
+from mpingest.ingest.register import NANOSECONDS, registered_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,20 @@ class Finding:
     replica: int = 0
 
 
-def compare_content(row: np.void, path: bytes, operation: Operation, replicas: list[Replica]) -> Finding:
-    """Of an entry whose content is put. row: its lstat; path: absolute."""
+def compare_content(
+    row: np.void, path: bytes, operation: Operation, replicas: list[Replica], compute: Callable[[], str]
+) -> Finding:
+    """Of an entry whose content is put.
+
+    row: its lstat; path: absolute; compute: has the server compute the object's checksum, where it has none
+    """
+    good = [replica for replica in replicas if replica.good]
     if operation is Operation.PUT:
-        return Finding(adopted=any(replica.good for replica in replicas))
-    return Finding(adopted=any(put_as(replica, row, path) for replica in replicas))
+        return Finding(adopted=bool(good))
+    same_size = [replica for replica in good if replica.size == int(row["size"])]
+    if not same_size or any(replica.mtime == int(row["mtime_ns"]) // NANOSECONDS for replica in same_size):
+        return Finding(adopted=bool(same_size))
+    return Finding(adopted=holds_checksum(path, same_size[0].checksum or compute()))
 
 
 def compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:

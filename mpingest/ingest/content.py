@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 
 class SourceError(Exception):
@@ -17,15 +17,23 @@ class Vanished(SourceError):
     """The file is no longer there, which is no failure: the next scan will tell."""
 
 
+class Digest(Protocol):
+    """The part of a hash object of hashlib that is used."""
+
+    def update(self, data: bytes, /) -> None: ...  # noqa: D102
+    def digest(self) -> bytes: ...  # noqa: D102
+
+
 class Source:
     """A regular file open for reading, whose failures are SourceError so that nobody takes them for the network's.
 
-    size: bytes when it was opened.
+    size: bytes when it was opened; digest: takes in what is read, if it is set.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self.size = size
+        self.digest: Digest | None = None
 
     def seek(self, offset: int) -> None:
         """Go to a byte."""
@@ -34,9 +42,12 @@ class Source:
     def read(self, size: int) -> bytes:
         """``size`` bytes, fewer only at the end of the file."""
         try:
-            return self._file.read(size)
+            data = self._file.read(size)
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror}") from error
+        if self.digest:
+            self.digest.update(data)
+        return data
 
 
 @contextmanager

@@ -5,6 +5,7 @@ An object goes only while it is what was recorded of it: our replica over our pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mpingest.handler.operations import DeleteMode, Operation
@@ -23,18 +24,25 @@ COMPATIBLE = {
 """Which delete modes fit which operation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deletion:
-    """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered."""
+    """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered.
+
+    unknown: it never was ours, and is to go all the same
+    announce: called once, when it is sure that the object is there and to go; announced: whether it was
+    """
 
     catalog: Catalog
     mode: DeleteMode
     logical: str
     physical: str
     size: int
+    announce: Callable[[], None]
+    unknown: bool = False
+    announced: bool = False
 
     def perform(self) -> None:
-        """Delete the object; that it is gone already is fine. Raises RequestError, Conflict."""
+        """Delete the object; that it is gone already is fine. Raises RequestError, Conflict, what ``announce`` does."""
         replicas = self.catalog.replicas(self.logical)
         if not replicas:
             return
@@ -43,7 +51,13 @@ class Deletion:
             return
         if not any(replica.good and replica.size == self.size for replica in replicas):
             raise Conflict("the object has changed in the catalog since it was put: it is kept")
+        self._announce()
         self._unlink()
+
+    def _announce(self) -> None:
+        if not self.announced:
+            self.announce()
+            self.announced = True
 
     def _unlink(self) -> None:
         force = self.mode is DeleteMode.NO_TRASH
@@ -56,9 +70,14 @@ class Deletion:
             self.catalog.unlink(self.logical, force=force)
 
     def _unregister(self, replicas: list[Replica]) -> None:
+        if self.unknown:
+            self._announce()
+            self.catalog.unregister(self.logical)
+            return
         ours = next((replica for replica in replicas if replica.path == self.physical), None)
         if ours is None:
             raise Conflict(f"the object is over the file {replicas[0].path!r} now: it is kept")
+        self._announce()
         if len(replicas) == 1:
             self.catalog.unregister(self.logical)
         else:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mpingest.handler.calls import Handler, HandlerFailure, Logger
+from mpingest.handler.calls import Handler, HandlerFailure, Logger, object_options
+from mpingest.handler.meta import deletion_meta
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
@@ -17,15 +18,16 @@ from mpingest.ingest.compare import Finding, compare_content, compare_registrati
 from mpingest.ingest.content import SourceError, Vanished
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
-from mpingest.ingest.names import UnusableName, text
+from mpingest.ingest.kinds import is_unchanged, kind_avus, kind_of, reason_to_skip
+from mpingest.ingest.names import Name, UnusableName, text
 from mpingest.ingest.put import Upload
 from mpingest.ingest.register import Conflict, Registration
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.routes import KnownCollections
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
 from mpingest.ingest.subject import Entry, Subjects, UnusableUser
+from mpingest.ingest.unknown import is_unknown
 from mpingest.manifest.states import Outcome
-from mpingest.scan.entries import entry_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,20 @@ class Known:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How entries are ingested.
+
+    resource:         where to, if the handler doesn't say; None for the server's choice
+    checksum:         the catalog is to have a checksum of each object, verified where content is sent
+    register_special: register sockets, pipes and devices, too
+    """
+
+    resource: str | None = None
+    checksum: bool = False
+    register_special: bool = False
+
+
 REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
 """Why an entry fails before, or whatever, the zone says."""
 
@@ -67,7 +83,7 @@ class EntryIngestor:
 
     subjects: Subjects
     retry: RetryPolicy
-    default_resource: str | None
+    options: IngestOptions
     collections: KnownCollections = field(default_factory=KnownCollections)
 
     @property
@@ -123,14 +139,14 @@ class EntryIngestor:
         size: bytes, when it was last ingested
         """
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._remove(entry, size))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove(_as_gone(entry), size))
         except (RequestError, *REFUSALS) as error:
             return failed(error)
 
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
-            return self.subjects.work_on(relative, row, self._remove_collection)
+            return self.subjects.work_on(relative, row, lambda entry: self._remove_collection(_as_gone(entry)))
         except REFUSALS as error:
             return failed(error)
         except RequestError as error:
@@ -143,8 +159,8 @@ class EntryIngestor:
             return Result(Outcome.REMOVED)
 
     def operation(self, relative: bytes, row: np.void) -> Operation:
-        """What is to be done about an entry. Raises one of REFUSALS."""
-        return self.subjects.work_on(relative, row, self._operation)
+        """What is to be done about a directory. Raises one of REFUSALS, also where its delete mode doesn't fit."""
+        return self.subjects.work_on(relative, row, self._directory_operation)
 
     def make_collection(self, relative: bytes, row: np.void) -> bool:
         """Create the directory's collection, below one that exists; False if it was there already.
@@ -152,6 +168,14 @@ class EntryIngestor:
         Raises RequestError, ZoneGone, one of REFUSALS.
         """
         return self.subjects.work_on(relative, row, self._make_collection)
+
+    def note_collection(self, relative: bytes, row: np.void) -> None:
+        """Tell the handler of a directory that is new here, and for which nothing is to be made.
+
+        Raises RequestError, ZoneGone, one of REFUSALS.
+        """
+        if self.handler.wants_new_directories or self.handler.wants_changed_directories:
+            self.subjects.work_on(relative, row, self._note_collection)
 
     def modify_collection(self, relative: bytes, row: np.void) -> None:
         """Tell the handler of a directory that has changed, and whose collection was there before.
@@ -169,25 +193,29 @@ class EntryIngestor:
             found.setdefault(f"{collection}/{replica.name}", []).append(replica)
         return found
 
-    def logical_path(self, relative: bytes) -> str:
-        """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
-        try:
-            return self.subjects.naming.of(relative).path
-        except UnusableName:
-            return ""
+    def subcollections(self, relative: bytes) -> set[str]:
+        """Names of the collections directly in the directory's. Raises RequestError, ZoneGone, UnusableName."""
+        collection = self.subjects.naming.of(relative).path
+        return self.retry.run(lambda: self.catalog.subcollections(collection))
 
     # The steps.
 
     def _operation(self, entry: Entry) -> Operation:
         return self.handler.operation(entry.session, entry.meta)
 
+    def _directory_operation(self, entry: Entry) -> Operation:
+        operation = self._operation(entry)
+        _check_fit(operation, self.handler.delete_mode(entry.meta))
+        return operation
+
     def _ingest(self, entry: Entry, known: Known) -> Result:
         operation = self._operation(entry)
-        if reason := _nothing_to_send(entry, operation):
+        special = self.options.register_special
+        if reason := reason_to_skip(entry.path, entry.row, operation, register_special=special):
             self.logger.info("skipped", path=os.fsdecode(entry.path), reason=reason)
             return Result(Outcome.SKIPPED, reason=reason)
         done = self._act(entry, operation, known)
-        if not _unchanged(entry.path, entry.row):
+        if not is_unchanged(entry.path, entry.row):
             return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
         return done
 
@@ -196,26 +224,58 @@ class EntryIngestor:
         if operation is Operation.NO_OP:
             return Finding(adopted=False)
         if operation.sends_content:
-            finding = compare_content(entry.row, entry.path, operation, replicas)
+            finding = compare_content(
+                entry.row,
+                entry.path,
+                operation,
+                replicas,
+                lambda: self.retry.run(lambda: entry.catalog.checksum(entry.logical)),
+            )
         else:
             finding = compare_registration(entry.row, self._physical_path(entry), replicas)
         if finding.adopted:
             # A run that was cut off may have made the object, and no more.
-            self._give(entry, self._attributes(entry), made=False)
+            self._give(entry, self._attributes(entry, operation), made=False)
         return finding
 
     def _make_collection(self, entry: Entry) -> bool:
+        if entry.logical == self.subjects.job.target and self.handler.wants_new_directories:
+            self._make_parents_with_hooks(entry)
         # Only a script that wants to know before makes it worth a query; else the answer to the request tells.
         if self.handler.has("pre_coll_create"):
             if self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
                 return False
             self.handler.hook("pre_coll_create", self.logger, entry.session, entry.meta)
-        created = self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        created = self._create_collection(entry)
         if created:
             if entry.name.avus:
                 AttributeWriter(entry.catalog, self.retry, entry.logical, "collection").add(Attributes(entry.name.avus))
             self.handler.hook("post_coll_create", self.logger, entry.session, entry.meta)
         return created
+
+    def _create_collection(self, entry: Entry) -> bool:
+        try:
+            return self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+        except RequestError as error:
+            if error.verdict is not Verdict.NO_COLLECTION:
+                raise
+        self.retry.run(lambda: entry.catalog.make_collections(entry.logical.rpartition("/")[0]))
+        return self.retry.run(lambda: entry.catalog.make_collection(entry.logical))
+
+    def _make_parents_with_hooks(self, entry: Entry) -> None:
+        """Has what the target lacks above it, each with its hooks, for which path and target climb in step."""
+        above = _above(entry)
+        if self.retry.run(lambda: above.catalog.collection_exists(above.logical)):
+            return
+        self._make_parents_with_hooks(above)
+        self.handler.hook("pre_coll_create", self.logger, above.session, above.meta)
+        self.retry.run(lambda: above.catalog.make_collection(above.logical))
+        self.handler.hook("post_coll_create", self.logger, above.session, above.meta)
+
+    def _note_collection(self, entry: Entry) -> None:
+        exists = self.retry.run(lambda: entry.catalog.collection_exists(entry.logical))
+        for when in ("pre", "post"):
+            self.handler.hook(f"{when}_coll_{'modify' if exists else 'create'}", self.logger, entry.session, entry.meta)
 
     def _modify_collection(self, entry: Entry) -> None:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
@@ -225,36 +285,49 @@ class EntryIngestor:
         mode = self._delete_mode(entry)
         if mode is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
-        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER else ""
-        self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
-        self.retry.run(Deletion(entry.catalog, mode, entry.logical, physical, size).perform)
-        self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
+        unknown = bool(is_unknown(entry.row))
+        physical = self._physical_path(entry) if mode is DeleteMode.UNREGISTER and not unknown else ""
+
+        def announce() -> None:
+            self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
+
+        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, unknown)
+        self.retry.run(deletion.perform)
+        if deletion.announced:
+            self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
     def _remove_collection(self, entry: Entry) -> Result:
         if self._delete_mode(entry) is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
+        # Only a script that wants to know before makes it worth queries; else the answer to the request tells.
+        if self.handler.has("pre_coll_delete"):
+            if not self.retry.run(lambda: entry.catalog.collection_exists(entry.logical)):
+                return Result(Outcome.REMOVED)
+            if self.retry.run(lambda: entry.catalog.collection_holds_anything(entry.logical)):
+                raise RequestError(COLLECTION_NOT_EMPTY)
         self.handler.delete_hook("pre_coll_delete", entry.session, entry.meta)
         self.retry.run(lambda: entry.catalog.remove_collection(entry.logical))
         self.handler.delete_hook("post_coll_delete", entry.session, entry.meta)
         return Result(Outcome.REMOVED)
 
     def _delete_mode(self, entry: Entry) -> DeleteMode:
-        mode, operation = self.handler.delete_mode(entry.meta), self._operation(entry)
-        if mode not in COMPATIBLE[operation]:
-            raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
+        mode = self.handler.delete_mode(entry.meta)
+        _check_fit(self._operation(entry), mode)
         return mode
 
     def _act(self, entry: Entry, operation: Operation, known: Known) -> Result:
         action = ACTIONS[operation][known.situation]
         if action.hook is Hook.NONE:
             return self._send(action.request, entry, operation, known)
-        extra = (operation,) if operation.sends_content else ()
-        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        sends = action.request is not Request.NOTHING
+        extra = (operation,) if operation.sends_content and sends else ()
+        options = object_options(operation, one_more_replica=action.request is Request.REGISTER_REPLICA)
+        self.handler.hook(f"pre_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         done = self._send(action.request, entry, operation, known)
-        if action.request is Request.NOTHING and operation is not Operation.NO_OP:
-            self._give(entry, self._attributes(entry), made=False)
-        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra)
+        if not sends and operation is not Operation.NO_OP:
+            self._give(entry, self._attributes(entry, operation), made=False)
+        self.handler.hook(f"post_{action.hook.value}", self.logger, entry.session, entry.meta, *extra, **options)
         return done
 
     def _send(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
@@ -273,14 +346,23 @@ class EntryIngestor:
         return self._request(request, entry, operation, known)
 
     def _request(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
-        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry)
-        resource = self.handler.to_resource(entry.session, entry.meta) or self.default_resource
+        catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry, operation)
+        resource = self.handler.to_resource(entry.session, entry.meta) or self.options.resource
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
             exclusive = self.handler.has("collection_for")
             upload = Upload(
-                catalog, retry, entry.logical, entry.path, resource, keeps_existing, known.size, included, exclusive
+                catalog,
+                retry,
+                entry.logical,
+                entry.path,
+                resource,
+                keeps_existing,
+                known.size,
+                self.options.checksum,
+                included,
+                exclusive,
             )
             upload.perform(request)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
@@ -288,16 +370,28 @@ class EntryIngestor:
         physical = self._physical_path(entry)
         as_replica = operation is Operation.REGISTER_AS_REPLICA_SYNC
         registration = Registration(
-            catalog, retry, entry.logical, physical, entry.row, resource, as_replica, known.replica
+            catalog,
+            retry,
+            entry.logical,
+            physical,
+            entry.row,
+            resource,
+            as_replica,
+            known.replica,
+            # Whatever else is registered may have no content, or one that doesn't end.
+            self.options.checksum and kind_of(entry.row) == stat.S_IFREG,
         )
         registration.perform(request)
         self._give(entry, attributes, made=registration.made)
         return Result(Outcome.DONE, registration.number)
 
-    def _attributes(self, entry: Entry) -> Attributes:
+    def _attributes(self, entry: Entry, operation: Operation) -> Attributes:
+        avus = entry.name.avus
+        if not operation.sends_content and operation is not Operation.NO_OP:
+            avus += kind_avus(entry.path, entry.row)
         if self.handler.module is None:
-            return Attributes(entry.name.avus)
-        return Attributes((*entry.name.avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
+            return Attributes(avus)
+        return Attributes((*avus, *self.handler.metadata(entry.meta)), self.handler.acl(entry.meta))
 
     def _give(self, entry: Entry, attributes: Attributes, *, made: bool) -> None:
         if not attributes:
@@ -312,24 +406,18 @@ class EntryIngestor:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
 
 
-def _nothing_to_send(entry: Entry, operation: Operation) -> str:
-    kind = stat.S_IFMT(int(entry.row["mode"]))
-    if kind not in (stat.S_IFREG, stat.S_IFLNK):
-        return "a special file: neither regular nor a link"
-    if kind == stat.S_IFLNK and operation.sends_content and not os.path.isfile(entry.path):
-        return "a link to no regular file: nothing to put"
-    return ""
+def _check_fit(operation: Operation, mode: DeleteMode) -> None:
+    if mode not in COMPATIBLE[operation]:
+        raise Conflict(f"delete mode {mode.name} does not fit operation {operation.name}")
 
 
-def _unchanged(path: bytes, row: np.void) -> bool:
-    """Whether the file is still as it was scanned; a link may have been described by itself or by its target."""
-    try:
-        if _signature(entry_row(os.lstat(path))) == _signature(row):
-            return True
-        return stat.S_ISLNK(int(row["mode"])) and _signature(entry_row(os.stat(path))) == _signature(row)
-    except OSError:
-        return False
+def _above(entry: Entry) -> Entry:
+    """The directory and the collection that hold those of ``entry``."""
+    path, logical = os.path.dirname(entry.path), entry.logical.rpartition("/")[0]
+    return replace(
+        entry, path=path, name=Name(logical), meta=entry.meta | {"path": os.fsdecode(path), "target": logical}
+    )
 
 
-def _signature(row: np.void) -> tuple[int, int, int]:
-    return int(row["inode"]), int(row["size"]), int(row["mtime_ns"])
+def _as_gone(entry: Entry) -> Entry:
+    return replace(entry, meta=deletion_meta(entry.meta)) if entry.meta else entry

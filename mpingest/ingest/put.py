@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
-from mpingest.ingest.content import Source, SourceError, open_source
-from mpingest.ingest.register import NANOSECONDS, Conflict
+from mpingest.ingest.content import Digest, Source, SourceError, open_source
+from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.statuses import OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
+from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
 
 _SHA2_PREFIX = "sha2:"
 _READ_SIZE = 1024 * 1024
@@ -28,6 +26,7 @@ class Upload:
     included:       see ``Catalog.put``; it is only sent with what makes a new object
     exclusive:      an object that turns out to be there already with other content is somebody else's
     known_size:     bytes that the object had when it was last written, as recorded
+    checksum:       the catalog is to have a checksum of the object, equal to that of what was read
     sent:           bytes that went
     made, carried:  whether there is a new object; whether ``included`` went with it
     """
@@ -39,11 +38,14 @@ class Upload:
     resource: str | None
     keeps_existing: bool
     known_size: int
+    checksum: bool = False
     included: Mapping[str, str] | None = None
     exclusive: bool = False
     sent: int = 0
     made: bool = False
     carried: bool = False
+    _spoiled: bool = False
+    """Whether this upload has left an object there with other content than the file's."""
 
     def perform(self, request: Request) -> None:
         """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, Conflict, ZoneGone, Interrupted."""
@@ -51,7 +53,7 @@ class Upload:
             self.retry.run(self._append)
             return
         try:
-            self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE))
+            self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE or self._spoiled))
             self.made = request is Request.PUT
         except RequestError as error:
             if error.verdict is not Verdict.ALREADY:
@@ -81,8 +83,12 @@ class Upload:
             grown = source.size > self.known_size
             replicas = self.catalog.replicas(self.logical) if grown else []
             if any(replica.good and replica.size == self.known_size for replica in replicas):
-                source.seek(self.known_size)
+                if self.checksum:
+                    source.digest = _digest_of(source, self.known_size)
+                else:
+                    source.seek(self.known_size)
                 self.sent = self.catalog.append(self.logical, source, self.known_size, self.resource)
+                self._verify(source)
                 return
         self._transfer(overwrite=True)
 
@@ -90,26 +96,38 @@ class Upload:
         with open_source(self.path) as source:
             if source.size <= SINGLE_MESSAGE_LIMIT:
                 content = source.read(SINGLE_MESSAGE_LIMIT)
-                included = None if overwrite else self.included
-                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=included)
+                keywords = {} if overwrite else dict(self.included or {})
+                if self.checksum:
+                    keywords["verifyChksum"] = _sha2_text(hashlib.sha256(content))
+                self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=keywords)
                 self.sent, self.carried = len(content), not overwrite
             else:
                 if self.exclusive and not overwrite and self.catalog.replicas(self.logical):
                     raise RequestError(OVERWRITE_WITHOUT_FORCE)  # opening would not tell
+                source.digest = hashlib.sha256() if self.checksum else None
                 self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
+                self._verify(source)
+
+    def _verify(self, source: Source) -> None:
+        """Has the server read the object and compares. Raises RequestError where it holds other bytes."""
+        if source.digest is None:
+            return
+        self._spoiled = True
+        stored = self.catalog.checksum(self.logical, compute=True)
+        expected = _sha2_text(source.digest)
+        if not stored.startswith(_SHA2_PREFIX):  # the zone's default is MD5
+            source.seek(0)
+            expected = _md5(source)
+        if stored != expected:
+            raise RequestError(CHECKSUM_MISMATCH, f"the object's checksum is {stored}, the file's {expected}")
+        self._spoiled = False
 
 
-def put_as(replica: Replica, row: np.void, path: bytes) -> bool:
-    """Whether a replica holds this very file's content, told by size and either mtime or checksum."""
-    if not replica.good or replica.size != int(row["size"]):
-        return False
-    if replica.mtime == int(row["mtime_ns"]) // NANOSECONDS:
-        return True
-    if not replica.checksum.startswith(_SHA2_PREFIX):
-        return False
+def holds_checksum(path: bytes, checksum: str) -> bool:
+    """Whether the content of a file has this checksum, as iRODS writes it; False where the file can't be read."""
     try:
         with open_source(path) as source:
-            return replica.checksum == _sha2(source)
+            return checksum == (_sha2 if checksum.startswith(_SHA2_PREFIX) else _md5)(source)
     except SourceError:
         return False
 
@@ -118,7 +136,20 @@ def _sha2(source: Source) -> str:
     digest = hashlib.sha256()
     while chunk := source.read(_READ_SIZE):
         digest.update(chunk)
+    return _sha2_text(digest)
+
+
+def _sha2_text(digest: Digest) -> str:
     return _SHA2_PREFIX + base64.b64encode(digest.digest()).decode()
+
+
+def _digest_of(source: Source, size: int) -> Digest:
+    """The SHA-256 of the first ``size`` bytes, which are read."""
+    digest = hashlib.sha256()
+    while size and (chunk := source.read(min(size, _READ_SIZE))):
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest
 
 
 def _md5(source: Source) -> str:

@@ -23,6 +23,7 @@ class Registration:
     """The data object ``logical`` over the file ``physical`` (as the server sees it). row: its lstat.
 
     as_replica: an object that is there already gets one more replica. number: of our replica, as far as known.
+    checksum: have the server read the file and keep its checksum.
     """
 
     catalog: Catalog
@@ -33,6 +34,7 @@ class Registration:
     resource: str | None
     as_replica: bool
     number: int
+    checksum: bool = False
     made: bool = False
 
     def perform(self, request: Request) -> None:
@@ -53,7 +55,9 @@ class Registration:
 
     def _register(self) -> None:
         self.number = 0
-        self.catalog.register(self.logical, self.physical, *_size_and_mtime(self.row), self.resource)
+        self.catalog.register(
+            self.logical, self.physical, *_size_and_mtime(self.row), self.resource, checksum=self.checksum
+        )
 
     def _register_replica(self) -> None:
         if self.resource is None:
@@ -67,9 +71,15 @@ class Registration:
             if error.verdict is Verdict.ALREADY and self._ours(self.catalog.replicas(self.logical)) is None:
                 raise Conflict(f"resource {self.resource} has another replica of the object already") from error
             raise
+        self._keep_checksum()
 
     def _update(self) -> None:
         self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row))
+        self._keep_checksum()
+
+    def _keep_checksum(self) -> None:
+        if self.checksum:
+            self.catalog.checksum(self.logical, compute=True, replica=self.number)
 
     def _reconcile(self) -> None:
         replicas = self.catalog.replicas(self.logical)

@@ -29,12 +29,13 @@ def environment_file() -> str:
 
 
 def session_for(user: tuple[str, str]) -> Any:
-    """An iRODSSession that acts for the user (zone, name); it logs in with its first request.
+    """An iRODSSession that acts for the user (zone or "" for the own, name); it logs in with its first request.
 
     Raises MpingestError where there is no usable iRODS environment.
     """
     zone, name = user
-    return _configure(environment_file(), client_zone=zone, client_user=name)
+    client = {"client_user": name} | ({"client_zone": zone} if zone else {})
+    return _configure(environment_file(), **client)
 
 
 def own_session() -> Any:
@@ -42,10 +43,13 @@ def own_session() -> Any:
     return _configure(environment_file())
 
 
-def checked_session() -> Any:
-    """An iRODSSession with one connection logged in. Raises MpingestError: one line that says what is wrong."""
+def checked_session(user: tuple[str, str] | None = None) -> Any:
+    """An iRODSSession, acting for ``user`` if one is given, with one connection logged in.
+
+    Raises MpingestError: one line that says what is wrong.
+    """
     path = environment_file()
-    session = _configure(path)
+    session = session_for(user) if user else own_session()
     where = f"zone {session.zone} at {session.host}:{session.port}"
     try:
         Catalog(session).log_in()

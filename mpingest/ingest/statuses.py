@@ -35,6 +35,7 @@ ALREADY_HAS_ITEM = -809000
 OVERWRITE_WITHOUT_FORCE = -312000
 COPY_LENGTH_ERROR = -27000
 NO_ROWS_FOUND = -808000
+CHECKSUM_MISMATCH = -314000
 COLLECTION_NOT_EMPTY = -821000
 
 _VERDICTS: dict[Verdict, tuple[int, ...]] = {
@@ -63,7 +64,7 @@ _VERDICTS: dict[Verdict, tuple[int, ...]] = {
         -154000,  # SYS_INTERNAL_ERR
         -167000,  # SYS_LIBRARY_ERROR
         -168000,  # SYS_REPLICA_INACCESSIBLE
-        -314000,  # USER_CHKSUM_MISMATCH
+        CHECKSUM_MISMATCH,  # USER_CHKSUM_MISMATCH: the content changed on its way
         -405000,  # INTERMEDIATE_REPLICA_ACCESS
         -406000,  # LOCKED_DATA_OBJECT_ACCESS
         -806000,  # CAT_SQL_ERR: a deadlock or serialisation failure, the server doesn't try again

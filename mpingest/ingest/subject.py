@@ -16,7 +16,7 @@ from mpingest.handler.calls import Handler, Logger
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.deadline import Deadline, Watch
-from mpingest.ingest.names import Name, Naming
+from mpingest.ingest.names import Name, Naming, UnusableName
 from mpingest.ingest.routes import routed_path
 from mpingest.ingest.users import Users
 
@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 
 class UnusableUser(Exception):
-    """No session can be had for the user that the handler names."""
+    """No session can be had for the user whose object it is to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,13 @@ class Subjects:
         """The absolute path of an entry."""
         return os.path.join(self.job.root, relative) if relative else self.job.root
 
+    def logical_path(self, relative: bytes) -> str:
+        """Where an entry belongs if the handler doesn't say otherwise; "" where it has no possible name."""
+        try:
+            return self.naming.of(relative).path
+        except UnusableName:
+            return ""
+
     def work_on(self, relative: bytes, row: np.void, work: Callable[[Entry], Answer]) -> Answer:
         """The answer of ``work``. Raises what it raises, UnusableName, HandlerFailure, UnusableUser, TookTooLong."""
 
@@ -78,11 +85,8 @@ class Subjects:
     @contextmanager
     def _entry(self, relative: bytes, row: np.void, deadline: Deadline | None) -> Iterator[Entry]:
         path, name = self.path(relative), self.naming.of(relative)
-        if self.handler.module is None:
-            yield Entry(path, name, row, {}, self.users.own)
-            return
-        meta = entry_meta(self.job, path, name.path, row) | name.meta
-        if not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
+        meta = entry_meta(self.job, path, name.path, row) | name.meta if self.handler.module else {}
+        if meta and not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
             name = replace(name, path=routed_path(self.job.target, collection, name.path.rpartition("/")[2]))
             meta["target"] = name.path
         with self._catalog(meta) as catalog:
@@ -97,7 +101,7 @@ class Subjects:
         try:
             catalog = self.users.borrow(user)
         except MpingestError as error:
-            raise UnusableUser(f"as_user() returned {user}, for whom no session can be had: {error}") from error
+            raise UnusableUser(f"no session can be had as user {'#'.join(reversed(user))}: {error}") from error
         try:
             yield catalog
         finally:

@@ -36,7 +36,8 @@ class Users:
 
     def borrow(self, user: User) -> Catalog:
         """The catalog as that user, until it is given back. Raises MpingestError where no session can be set up."""
-        if user == (self.own.session.zone, self.own.session.username):
+        zone, name = user
+        if (zone or self.own.session.zone, name) == (self.own.session.zone, self.own.session.username):
             return self.own
         with self._lock:
             member = self._members.get(user)
@@ -54,6 +55,13 @@ class Users:
         with self._lock:
             if (member := self._members.get(user)) is not None:
                 member.uses -= 1
+
+    def close_idle(self, seconds: float) -> None:
+        """Close the connections of all sessions that nobody has used for that long."""
+        with self._lock:
+            catalogs = [self.own, *(member.catalog for member in self._members.values())]
+        for catalog in catalogs:
+            catalog.close_idle(seconds)
 
     def close(self) -> None:
         """Close the sessions of all others."""

@@ -10,7 +10,17 @@
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``tally``      what is counted
 ``signals``    signals that end a run
+``profile``    when each step began and ended
+``unknown``    what is in the catalog without a file
+``doctor``     whether all is here that a run needs
 ``log``        a rank's log
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end
+
+``scan``          the life cycle of a scan without a zone
+``survey``        a worker of it: directories read in threads, counted, handed to whoever records them
+``manifest_out``  where its manifest is written
+``listing``       what it finds, entry by entry, as text
+``statistics``    what it found, for people and programs
+``text``          figures as people read them
 """

@@ -52,6 +52,11 @@ class RunDirectory:
         return os.path.join(self.path, "log")
 
     @property
+    def profile(self) -> str:
+        """Timings a rank, if they are wanted."""
+        return os.path.join(self.path, "profile")
+
+    @property
     def rank_failures(self) -> str:
         """A file of failures a rank, until they are joined."""
         return os.path.join(self.path, "failures")

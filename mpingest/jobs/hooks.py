@@ -21,9 +21,11 @@ def call_job_hook(name: str, opened: OpenRun, options: RunOptions, **facts: Any)
     if not handler.has(name):
         return
     meta = job_facts(opened.spec, options).meta | {"run": opened.run.number} | facts
-    logger = open_log(opened.run.log, 0, opened.spec.name, opened.run.number)
     try:
-        with process_state_kept():
+        with (
+            open_log(opened.run.log, options.log, 0, opened.spec.name, opened.run.number) as logger,
+            process_state_kept(),
+        ):
             handler.job_hook(name, logger, meta)
     except HandlerFailure as error:
         raise MpingestError(f"event handler {options.handler}: {error}") from error

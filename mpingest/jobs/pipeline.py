@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +27,18 @@ from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
+from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
-from mpingest.jobs.units import Slice, Subtree
+from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
-"""How often an idle thread looks whether rows have waited long enough to be sealed."""
+"""How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
 CHUNK = 8
 """Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
 RECORD_SECONDS = 1.0
@@ -129,7 +131,9 @@ class Pipeline:
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[_SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
+    _looks: deque[_Scan] = field(default_factory=deque)
     _scanning: list[Unit] = field(default_factory=list)
+    """Directories, and slices of names to look at."""
     _slices_waiting: int = 0
     _error: BaseException | None = None
     _abandoned: bool = False
@@ -141,11 +145,18 @@ class Pipeline:
     _last_progress: float = 0.0
 
     def __post_init__(self) -> None:
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._scannable = threading.Condition(lock)
         self._news = threading.Event()
         self._threads = [
-            threading.Thread(target=self._work, name=f"session-{number}", daemon=True)
+            threading.Thread(target=self._work, args=(self._next_task,), name=f"session-{number}", daemon=True)
             for number in range(self.sessions)
+        ] + [
+            threading.Thread(
+                target=self._work, args=(partial(self._next_slow_scan, number),), name=f"scan-{number}", daemon=True
+            )
+            for number in range(self.sessions, self.tools.pool.threads)
         ]
 
     def __enter__(self) -> Pipeline:
@@ -158,7 +169,7 @@ class Pipeline:
             self.tools.ingestor.logger.warning("cut short", reason=str(error), at=self._whereabouts())
         with self._changed:
             self.tools.ending.set()
-            self._changed.notify_all()
+            self._wake()
         end = time.monotonic() + (0.0 if self._abandoned else PATIENCE_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -173,19 +184,37 @@ class Pipeline:
         with self._changed:
             if kind is UnitKind.SLICE:
                 busy = sum(run.busy for run in self._slices)
-                return busy < 2 and len(self._slices) - busy < MOST_ASLEEP
-            return len(self._scanning) < self.sessions
+                # Whether a slice is one to look at or one to ingest shows only when it begins.
+                return (
+                    busy < 2
+                    and len(self._slices) - busy < MOST_ASLEEP
+                    and self._scanned(UnitKind.SLICE) < self._scanners
+                )
+            return self._scanned(UnitKind.SUBTREE) < self._scanners
+
+    @property
+    def _scanners(self) -> int:
+        """Threads that scan now: where stats are slow, as many as may be in flight, each in another directory."""
+        return max(self.sessions, self.tools.pool.useful_callers)
+
+    def _scanned(self, kind: UnitKind) -> int:
+        return sum(unit.kind is kind for unit in self._scanning)
 
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit."""
         with self._changed:
-            if unit.kind is UnitKind.SLICE:
+            if unit.kind is UnitKind.SLICE and is_unseen(unit):
+                self._scanning.append(unit)
+                unseen = Unseen.from_unit(unit)
+                assert isinstance(self.visitor, Visitor), "only a visit leaves names to look at"
+                self._looks.append(_Scan(unit, unseen.relative, self.visitor.look(unseen)))
+            elif unit.kind is UnitKind.SLICE:
                 self._slices.append(_SliceRun.of(unit))
             else:
                 subtree = Subtree.from_unit(unit)
                 self._scanning.append(unit)
                 self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
-            self._changed.notify_all()
+            self._wake()
 
     def events(self) -> Iterable[Spawned | Finished]:
         """What happened since the last call. Raises what was raised in a thread."""
@@ -211,7 +240,7 @@ class Pipeline:
             eased = waiting_slices < self._slices_waiting
             self._slices_waiting = waiting_slices
             if eased:
-                self._changed.notify_all()
+                self._wake()
 
     def divisible(self) -> int:
         """Entries of the slices under way that no thread has taken, but for those that will soon be done."""
@@ -230,6 +259,9 @@ class Pipeline:
                 if not run.unfinished:
                     self._finish_slice(run)
         return units
+
+    def stop(self) -> None:
+        """What threads have taken goes on to its outcome."""
 
     def stalled(self, seconds: float) -> str:
         """What the thread is at that is stuck for longest, if there is no progress anywhere.
@@ -253,17 +285,17 @@ class Pipeline:
             self.tools.ending.set()
             units = [*(run.unit for run in self._slices), *self._scanning]
             self._events = deque(event for event in self._events if isinstance(event, Finished))
-            for under_way in (self._slices, self._scans, self._scanning):
+            for under_way in (self._slices, self._scans, self._looks, self._scanning):
                 under_way.clear()
-            self._changed.notify_all()
+            self._wake()
         self.tools.ingestor.logger.error("given up", at=self._whereabouts(), units=len(units))
         return units
 
     # The threads.
 
-    def _work(self) -> None:
+    def _work(self, next_task: Callable[[], Callable[[], None] | None]) -> None:
         try:
-            while (task := self._next_task()) is not None:
+            while (task := next_task()) is not None:
                 task()
                 self._notes.pop(threading.get_ident(), None)
                 self.tools.recorder.seal_if_due()
@@ -282,7 +314,7 @@ class Pipeline:
             if not self._abandoned:
                 self._error = self._error or error
             self.tools.ending.set()
-            self._changed.notify_all()
+            self._wake()
         self._news.set()
 
     def _note(self, doing: str, relative: bytes) -> None:
@@ -299,15 +331,37 @@ class Pipeline:
     def _next_task(self) -> Callable[[], None] | None:
         with self._changed:
             while not self.tools.ending.is_set():
-                # Scans first: what they find is all that idle ranks can steal.
-                if self._scans and self._slices_waiting < SLICES_AHEAD:
-                    scan = self._scans.popleft()
-                    return lambda: self._scan_on(scan)
-                if (task := self._next_ingest()) is not None:
+                # Scans before ingest: what they find is all that idle ranks can steal.
+                if (task := self._next_scan() or self._next_ingest()) is not None:
                     return task
                 if not self._changed.wait(timeout=self._nap()):
-                    return self.tools.recorder.seal_if_due
+                    return self.tools.tidy_up
             return None
+
+    def _next_slow_scan(self, number: int) -> Callable[[], None] | None:
+        """For thread ``number``, which helps to scan only where so many pay."""
+        with self._changed:
+            while not self.tools.ending.is_set():
+                if number < self._scanners and (task := self._next_scan()) is not None:
+                    return task
+                self._scannable.wait()
+            return None
+
+    def _wake(self) -> None:
+        """Have threads look for something to do."""
+        self._changed.notify_all()
+        if self._scanners > self.sessions or self.tools.ending.is_set():
+            self._scannable.notify_all()
+
+    def _next_scan(self) -> Callable[[], None] | None:
+        # A look makes one slice out of another, so it never has to wait for those that wait.
+        if self._looks:
+            look = self._looks.popleft()
+            return lambda: self._scan_on(look, self._looks)
+        if self._scans and self._slices_waiting < SLICES_AHEAD:
+            scan = self._scans.popleft()
+            return lambda: self._scan_on(scan, self._scans)
+        return None
 
     def _next_ingest(self) -> Callable[[], None] | None:
         now = time.monotonic()
@@ -326,9 +380,11 @@ class Pipeline:
         due = min((run.asleep[0].due for run in self._slices if run.asleep), default=math.inf)
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
-    def _scan_on(self, scan: _Scan) -> None:
+    def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:
+        """One step of a scan, which then goes back to its queue."""
         self._note("scanning", scan.relative)
-        units = next(scan.steps, None)
+        with self.tools.profile.step(DIRECTORY_STEP, scan.relative):
+            units = next(scan.steps, None)
         with self._changed:
             if self._abandoned:
                 return
@@ -339,8 +395,8 @@ class Pipeline:
                 # Counted at once, for the farm will say only later how many wait.
                 self._slices_waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
                 self._events.append(Spawned(units))
-                self._scans.append(scan)
-                self._changed.notify()
+                queue.append(scan)
+                self._wake()
         self._news.set()
 
     def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
@@ -357,6 +413,8 @@ class Pipeline:
             else:
                 retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
         recorded.flush()
+        if retries:
+            self.tools.recorder.add(tally.RETRIED, len(retries))
         if self.tools.ending.is_set():
             return  # nobody asks for the rest any more
         self._pace = (self._pace + (time.monotonic() - began) / len(indices)) / 2
@@ -367,7 +425,7 @@ class Pipeline:
                 heapq.heappush(run.asleep, retry)
             run.unfinished -= len(indices) - len(retries)
             if run.unfinished:
-                self._changed.notify_all()
+                self._wake()
                 return
             self._finish_slice(run)
 
@@ -379,6 +437,10 @@ class Pipeline:
     def _outcome(self, content: Slice, index: int) -> Result:
         relative = os.path.join(content.relative, content.entries.name(index))
         self._note("ingesting", relative)
+        with self.tools.profile.step(ENTRY_STEP, relative):
+            return self._act(content, index, relative)
+
+    def _act(self, content: Slice, index: int, relative: bytes) -> Result:
         row = content.entries.rows[index]
         change, situation, is_settled, replica, known_size = content.plan[index].tolist()
         if change == Change.DELETED:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from irods.exception import ResourceDoesNotExist
-from irods.models import Collection, CollectionAccess, Group, User
+from irods.models import Collection, CollectionAccess, Group, Resource, User
 
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.handler.operations import Operation
 from mpingest.ingest.delete import COMPATIBLE
 from mpingest.ingest.names import MAX_PATH
 
@@ -66,8 +66,8 @@ def checked_jobs_directory(path: str, root: bytes) -> str:
     return real
 
 
-def writable_part(session: Any, target: str) -> str:
-    """The target if it exists, else its nearest parent that does. Raises MpingestError where the user can't write."""
+def check_writable(session: Any, target: str) -> None:
+    """Raises MpingestError where the user can't write to the target, or to its nearest parent that exists."""
     if session.data_objects.exists(target):
         raise MpingestError(f"target {target}: is a data object, not a collection")
     existing = target
@@ -81,7 +81,6 @@ def writable_part(session: Any, target: str) -> str:
     levels = [row[CollectionAccess.type] for row in granted if row[CollectionAccess.user_id] in identities]
     if max(levels, default=0) < _MODIFY_OBJECT:
         raise MpingestError(f"target {target}: user {session.username} may not write to {existing}")
-    return existing
 
 
 def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> None:
@@ -98,11 +97,26 @@ def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> N
         )
 
 
-def check_resource(session: Any, name: str | None) -> None:
-    """Raises MpingestError where the zone has no such resource."""
+def check_delete_unknown(handler: Handler) -> None:
+    """Raises MpingestError where the file of an object can't be told from its name, or nothing is to be deleted."""
+    if not handler.may_delete:
+        raise MpingestError("--delete-unknown: deletes nothing without --delete-mode")
+    for method in ("character_map", "collection_for"):
+        if handler.has(method):
+            raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
+
+
+def check_resource(session: Any, name: str | None, operation: Operation) -> None:
+    """Raises MpingestError where the zone has no such resource, or it takes no objects under that name."""
     if name is None:
         return
-    try:
-        session.resources.get(name)
-    except ResourceDoesNotExist as error:
-        raise MpingestError(f"resource {name}: zone {session.zone} has no such resource") from error
+    rows = list(session.query(Resource.id, Resource.parent).filter(Resource.name == name))
+    if not rows:
+        raise MpingestError(f"resource {name}: zone {session.zone} has no such resource")
+    (row,) = rows
+    if not row[Resource.parent]:
+        return
+    if list(session.query(Resource.id).filter(Resource.parent == str(row[Resource.id]))):
+        raise MpingestError(f"resource {name}: is in the middle of a hierarchy: name the resource at its top")
+    if operation.sends_content:
+        raise MpingestError(f"resource {name}: is part of a hierarchy: to put, name the resource at its top")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mpingest.farm.units import Unit
 from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import RunOptions
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
@@ -36,20 +37,24 @@ def refusal(checkpoint: Checkpoint, max_delete: int | None) -> str:
     return f"{gone:,} entries are gone, --max-delete allows {max_delete:,}: nothing was deleted"
 
 
-def directories_with_gone_files(checkpoint: Checkpoint) -> list[Unit]:
-    """A unit for each directory that has files to delete."""
+def directories_with_gone_files(checkpoint: Checkpoint, *, unknown: bool) -> list[Unit]:
+    """A unit for each directory that has files to delete. unknown: also those that are none of ours."""
     row = np.zeros(1, ENTRY_DTYPE)[0]
-    paths = dict.fromkeys(rows.path for rows in checkpoint if _gone_files(rows).any())
+    paths = dict.fromkeys(rows.path for rows in checkpoint if _gone_files(rows, unknown).any())
     return [Subtree(path, Change.DELETED, row).to_unit() for path in paths]
 
 
-def _gone_files(rows: DirectoryRows) -> npt.NDArray[np.bool_]:
-    gone: npt.NDArray[np.bool_] = (rows.outcome == Outcome.GONE) & ~rows.entries.is_directory()
-    return gone
+def _gone(rows: DirectoryRows, unknown: bool) -> npt.NDArray[np.bool_]:
+    gone: npt.NDArray[np.bool_] = rows.outcome == Outcome.GONE
+    return gone if unknown else gone & ~is_unknown(rows.entries.rows)
 
 
-def _gone_directories(rows: DirectoryRows) -> Iterator[tuple[bytes, np.void]]:
-    gone = (rows.outcome == Outcome.GONE) & rows.entries.is_directory()
+def _gone_files(rows: DirectoryRows, unknown: bool) -> npt.NDArray[np.bool_]:
+    return _gone(rows, unknown) & ~rows.entries.is_directory()
+
+
+def _gone_directories(rows: DirectoryRows, unknown: bool) -> Iterator[tuple[bytes, np.void]]:
+    gone = _gone(rows, unknown) & rows.entries.is_directory()
     for index in np.flatnonzero(gone).tolist():
         yield os.path.join(rows.path, rows.entries.name(index)), rows.entries.rows[index]
 
@@ -65,7 +70,7 @@ class Remover:
         """Gives the slices to delete."""
         rows = self.checkpoint.directory(subtree.relative)
         assert rows is not None, "the checkpoint named it"
-        files = rows.entries.select(_gone_files(rows))
+        files = rows.entries.select(_gone_files(rows, self.options.delete_unknown))
         for start in range(0, len(files), self.options.slice_size):
             part = files.slice(start, min(start + self.options.slice_size, len(files)))
             plan = np.zeros(len(part), PLAN_DTYPE)
@@ -73,9 +78,12 @@ class Remover:
             yield [Slice(subtree.relative, part, plan).to_unit()]
 
 
-def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Recorder) -> None:
-    """Remove the collections of gone directories, the deepest first, where nothing is left in them."""
-    gone = [found for rows in checkpoint for found in _gone_directories(rows)]
+def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Recorder, *, unknown: bool) -> None:
+    """Remove the collections of gone directories, the deepest first, where nothing is left in them.
+
+    unknown: also those that are none of ours
+    """
+    gone = [found for rows in checkpoint for found in _gone_directories(rows, unknown)]
     for path, row in sorted(gone, key=lambda item: item[0].count(b"/"), reverse=True):
         result = ingestor.remove_collection(path, row)
         if result.outcome is Outcome.REMOVED:

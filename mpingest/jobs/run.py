@@ -14,30 +14,30 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.errors import MpingestError
+from mpingest.farm.collective import on_first
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world
-from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session
-from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import (
     check_delete_mode,
+    check_delete_unknown,
     check_resource,
+    check_writable,
     checked_jobs_directory,
     checked_root,
     checked_target,
-    writable_part,
 )
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.signals import stops_as_errors
@@ -51,11 +51,10 @@ from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.table import DamagedTable, JobAttributes
 from mpingest.scan.entries import entry_row
+from mpingest.scan.links import LinkRule
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-Answer = TypeVar("Answer")
 
 Stalled = Sequence[tuple[int, str]]
 """Ranks that made no progress, and what each was at."""
@@ -81,7 +80,7 @@ def start(request: Request) -> Summary:
     """
     comm = open_world()
     with stops_as_errors(), ExitStack() as stack:
-        opened = _on_first(comm, lambda: _open_run(stack, request))
+        opened = on_first(comm, lambda: _open_run(stack, request))
         began = time.monotonic()
         with abort_on_error(comm):
             counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
@@ -91,58 +90,71 @@ def start(request: Request) -> Summary:
             counts = counts + deleted
         seconds = time.monotonic() - began
         counted = counts, shares, stalled
-        return _on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
+        return on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
+
+
+def start_again(request: Request, interval: float, report: Callable[[Summary], None]) -> NoReturn:
+    """Run the job every ``interval`` seconds, at once if a run took longer, until a signal stops it. Collective.
+
+    Raises MpingestError, the same on all ranks: Stopped, or what keeps a run from being done.
+    """
+    with stops_as_errors():
+        while True:
+            began = time.monotonic()
+            report(start(request))
+            time.sleep(max(0.0, began + interval - time.monotonic()))
 
 
 def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     options = request.options
     handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
-    session = checked_session()
+    if options.delete_unknown:
+        check_delete_unknown(handler)
+    session = checked_session(options.user)
     try:
         target = checked_target(request.target, session.zone)
-        existing = writable_part(session, target)
-        check_resource(session, options.resource)
+        check_writable(session, target)
+        check_resource(session, options.resource, options.operation)
         spec = JobSpec.named(request.job_name, root, target)
         jobs_directory = checked_jobs_directory(request.jobs_directory, root)
         check_delete_mode(handler, session, root_meta(spec, options))
         job = JobDirectory.of(jobs_directory, spec)
         lock = stack.enter_context(job.locked())
-        if (parent := target.rpartition("/")[0]) not in (existing, existing.rpartition("/")[0]):
-            _make_parents(session, parent)
     finally:
         session.cleanup()
     notes = [lock.note] if lock.note else []
-    notes += _note_another_way(job, options)
+    before = _last_summary(job)
+    notes += _note_another_way(before, options)
     _check_checkpoint(job)
     runs = job.runs()
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
         notes += _merge(job, spec, runs[-1].number)
-    opened = OpenRun(spec, job, job.new_run(), notes)
+    root_row = entry_row(os.stat(root))
+    opened = OpenRun(
+        spec, job, job.new_run(), notes, root_row, int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
+    )
     call_job_hook("pre_job", opened, options)
     return opened
 
 
-def _note_another_way(job: JobDirectory, options: RunOptions) -> list[str]:
-    """What to know if the last run decided otherwise about entries than this one will."""
+def _last_summary(job: JobDirectory) -> dict[str, Any]:
+    """What the last run that came to its end reported; empty if none has."""
     summaries = [run.file("summary.json") for run in job.runs() if os.path.exists(run.file("summary.json"))]
     if not summaries:
-        return []
+        return {}
     with open(summaries[-1], encoding="utf-8", errors="surrogateescape") as file:
-        before = json.load(file).get("way", options.way)
-    if before == options.way:
+        summary: dict[str, Any] = json.load(file)
+    return summary
+
+
+def _note_another_way(before: dict[str, Any], options: RunOptions) -> list[str]:
+    """What to know if the last run decided otherwise about entries than this one will."""
+    way = before.get("way", options.way)
+    if way == options.way:
         return []
-    return [
-        f"it was {before} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"
-    ]
-
-
-def _make_parents(session: Any, parent: str) -> None:
-    try:
-        Catalog(session).make_collections(parent)
-    except RequestError as error:
-        raise MpingestError(f"collection {parent}: cannot be made: {error}") from error
+    return [f"it was {way} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"]
 
 
 def _check_checkpoint(job: JobDirectory) -> None:
@@ -157,25 +169,27 @@ def _check_checkpoint(job: JobDirectory) -> None:
 
 
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
-    roots = [Subtree(b"", Change.UNCHANGED, entry_row(os.stat(opened.spec.root))).to_unit()]
+    change = Change.MODIFIED if opened.root_changed else Change.UNCHANGED
+    roots = [Subtree(b"", change, opened.root_row).to_unit()]
     return _farm(comm, opened, options, roots, _visitor)
 
 
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
-    return Visitor(tools.ingestor, checkpoint, tools.recorder, options)
+    links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
+    return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options)
 
 
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
     """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
     roots: list[Unit] = []
-    wanted, refused = _on_first(comm, lambda: _plan_deletion(opened, options, roots))
+    wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
     with abort_on_error(comm):
         counts, _, stalled = _farm(comm, opened, options, roots, _remover)
     if not stalled:
-        counts[COORDINATOR] += _on_first(comm, lambda: _delete_collections(opened, options))
+        counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
     return counts, "", stalled
 
 
@@ -196,7 +210,7 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
             return False, ""
         if refused := refusal(checkpoint, options.max_delete):
             return False, refused
-        roots.extend(directories_with_gone_files(checkpoint))
+        roots.extend(directories_with_gone_files(checkpoint, unknown=options.delete_unknown))
     return True, ""
 
 
@@ -204,7 +218,7 @@ def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
     opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
     with open_tools(COORDINATOR, opened, options) as tools:
         assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
-        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder)
+        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder, unknown=options.delete_unknown)
         return tools.counts()
 
 
@@ -238,7 +252,17 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
         _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
     summary = Summary(
-        opened.spec, opened.run.number, seconds, counts, shares, failures, notes, options.way, refused, stalled
+        opened.spec,
+        opened.run.number,
+        seconds,
+        counts,
+        shares,
+        failures,
+        notes,
+        options.way,
+        int(opened.root_row["mtime_ns"]),
+        refused,
+        stalled,
     )
     _keep_summary(opened.run, summary)
     try:
@@ -284,21 +308,3 @@ def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
             write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
 
     return note
-
-
-def _on_first(comm: MPI.Comm, task: Callable[[], Answer]) -> Answer:
-    """Have rank 0 do it and tell all. Raises its MpingestError on all."""
-    answer: Answer | None = None
-    error: MpingestError | None = None
-    with abort_on_error(comm):
-        if comm.rank == COORDINATOR:
-            try:
-                answer = task()
-            except MpingestError as problem:
-                error = problem
-        wait_asleep(comm.Ibarrier())
-        answer, error = comm.bcast((answer, error), COORDINATOR)
-    if error is not None:
-        raise error
-    assert answer is not None, "rank 0 either answers or fails"
-    return answer

@@ -30,6 +30,24 @@ def stops_as_errors() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def stops_noted() -> Iterator[list[signal.Signals]]:
+    """A list that gets the first of these signals; a second one ends the process at once."""
+    noted: list[signal.Signals] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        noted.append(signal.Signals(number))
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+
+    previous = {number: signal.signal(number, note) for number in STOPPING}
+    try:
+        yield noted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 def _stop(number: int, _: FrameType | None) -> None:
     for each in STOPPING:
         signal.signal(each, signal.SIG_DFL)

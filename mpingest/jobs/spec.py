@@ -6,11 +6,15 @@ import base64
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mpingest.errors import MpingestError
+from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
+from mpingest.jobs.log import LogOptions
+from mpingest.scan.excludes import Excludes
+from mpingest.scan.links import FollowLinks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -49,28 +53,47 @@ class JobSpec:
 class RunOptions:
     """How a run is to go.
 
-    operation, resource: for entries whose handler doesn't say.  handler: path of the script.
+    operation, resource, user: for entries whose handler doesn't say.  handler: path of the script.
+    append_json: what the handler finds in ``meta["append_json"]``.
+    checksum: the catalog is to have a checksum of each object.
+    excludes: what is not looked at.
+    register_special: register sockets, pipes and devices, too.  follow: which links are followed.
+    stat_threads: stats in flight at most, per rank.
     sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
+    idle_seconds: after which a connection that nobody uses is closed.
     stall_timeout: seconds without any progress on a rank after which the run ends; None for never.
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
     delete_mode: what to do about objects whose files are gone, where the handler doesn't say.
+    delete_unknown: the same about objects that never had a file.
     max_delete: entries that may be deleted; None for half of the checkpoint.
+    log: where each rank's log goes, and what of it.  profile: where that of timings goes; None for nowhere.
     """
 
     operation: Operation
     resource: str | None = None
+    user: User | None = None
     handler: str | None = None
+    append_json: Any = None
+    checksum: bool = False
+    excludes: Excludes = field(default_factory=Excludes)
+    register_special: bool = False
+    follow: FollowLinks = FollowLinks.NO
+    stat_threads: int = 8
     sessions: int = 2
     slice_size: int = 1000
     zone_timeout: float = 900.0
+    idle_seconds: float = 60.0
     stall_timeout: float | None = 900.0
     ignore_cache: bool = False
     initial_ingest: bool = False
     allow_empty: bool = False
     delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
+    delete_unknown: bool = False
     max_delete: int | None = None
+    log: LogOptions = field(default_factory=LogOptions)
+    profile: LogOptions | None = None
 
     @property
     def way(self) -> str:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mpingest.errors import ExitCode
 from mpingest.jobs import tally
 from mpingest.jobs.spec import JobSpec
+from mpingest.jobs.text import human_bytes
 from mpingest.manifest.states import Change, Outcome
 
 _CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
@@ -38,6 +39,8 @@ class Summary:
     """What the user should know besides."""
     way: str
     """What decided about each entry."""
+    root_mtime_ns: int
+    """Of the root directory as it was scanned, nanoseconds since the epoch."""
     refusal: str
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
     stalled: Sequence[tuple[int, str]] = ()
@@ -69,6 +72,7 @@ class Summary:
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
             "way": self.way,
+            "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
             "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
@@ -88,6 +92,10 @@ class Summary:
         requests, changing = int(total[tally.REQUESTS]), int(total[tally.CATALOG_CHANGES])
         sent = human_bytes(int(total[tally.SENT]))
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
+        if retried := int(total[tally.RETRIED]):
+            yield f"  retried      {retried:,} times in this run, as max_retries() of the handler asks"
+        if excluded := int(total[tally.EXCLUDED]):
+            yield f"  excluded     {excluded:,} names, with all below them: neither looked at nor taken as gone"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
             yield f"  directories  {failed:,} failed: nothing below them was looked at"
         for rank, what in self.stalled:
@@ -117,15 +125,6 @@ def first_failures(path: str, count: int = 5) -> list[str]:
     with open(path, encoding="utf-8") as file:
         failures = [json.loads(line) for line in islice(file, count)]
     return [f"{failure['path']!r}: {failure['reason']}" for failure in failures]
-
-
-def human_bytes(count: float) -> str:
-    """Bytes with a decimal unit."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} PB"
 
 
 def _list(counted: Iterator[tuple[int, str]]) -> str:

@@ -7,12 +7,14 @@ import numpy.typing as npt
 
 from mpingest.manifest.states import Change, Outcome
 
-DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT, REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED = range(8)
-"""Directories scanned; other entries seen and their bytes; collections made; bytes of content sent; requests;
+DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT = range(5)
+"""Directories scanned; other entries seen and their bytes; collections made; bytes of content sent."""
+REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED, RETRIED = range(5, 10)
+"""Requests; those of them that change the catalog; directories whose collection or scan failed; names that were
 
-those of them that change the catalog; directories whose collection or scan failed.
+excluded; times that an entry was tried again.
 """
-_CHANGES = 8
+_CHANGES = 10
 _OUTCOMES = _CHANGES + len(Change)
 SIZE = _OUTCOMES + len(Outcome)
 
@@ -62,6 +64,8 @@ def as_mapping(counts: Counts) -> dict[str, int]:
         "requests": REQUESTS,
         "catalog_changes": CATALOG_CHANGES,
         "directories_failed": DIRECTORIES_FAILED,
+        "excluded": EXCLUDED,
+        "retried": RETRIED,
     }
     named = {name: int(counts[index]) for name, index in plain.items()}
     named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}

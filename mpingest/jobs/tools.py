@@ -7,15 +7,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mpingest.handler.calls import Handler
+import numpy as np
+
+from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.catalog import Catalog
-from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.entry import EntryIngestor, IngestOptions
 from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.session import own_session, session_for
@@ -23,23 +25,27 @@ from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
-from mpingest.jobs.log import open_log
+from mpingest.jobs.log import LogOptions, open_log
+from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.table import JobAttributes
 from mpingest.scan.entries import entry_row
+from mpingest.scan.pool import StatPool
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """What every rank has to know of the run."""
+    """What every rank has to know of the run. root_row: lstat of the root; root_changed: since the last run ended."""
 
     spec: JobSpec
     job: JobDirectory
     run: RunDirectory
     notes: list[str]
+    root_row: np.void
+    root_changed: bool
 
 
 class Ending(threading.Event):
@@ -69,12 +75,23 @@ class Ending(threading.Event):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting."""
+    """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
+
+    idle_seconds: after which a connection that nobody uses is closed.
+    """
 
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
     recorder: Recorder
     ending: Ending
+    idle_seconds: float
+    profile: Profile
+    pool: StatPool
+
+    def tidy_up(self) -> None:
+        """What a rank does now and then while it waits. Raises CannotRecord."""
+        self.recorder.seal_if_due()
+        self.ingestor.subjects.users.close_idle(self.idle_seconds)
 
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""
@@ -89,8 +106,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
     """The tools of one rank. Raises MpingestError where they can't be had."""
     spec, run = opened.spec, opened.run
     attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
-    logger = open_log(run.log, rank, spec.name, run.number)
     with ExitStack() as stack:
+        logger = stack.enter_context(open_log(run.log, options.log, rank, spec.name, run.number))
         checkpoint = None
         if os.path.exists(opened.job.checkpoint):
             checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
@@ -101,30 +118,60 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         retry = RetryPolicy(options.zone_timeout, ending)
         handler = handler_of(options)
         naming = Naming(spec.root, spec.target, handler.character_map)
-        users = Users(Catalog(session), session_for)
+        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
+        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
         stack.callback(users.close)
         subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
-        ingestor = EntryIngestor(subjects, retry, resource)
+        profile = Profile(subjects)
+        if options.profile:
+            os.makedirs(run.profile, mode=0o700, exist_ok=True)
+            profile_log = open_log(run.profile, options.profile, rank, spec.name, run.number)
+            profile = Profile(subjects, stack.enter_context(profile_log))
+        how = IngestOptions(resource, options.checksum, options.register_special)
+        ingestor = EntryIngestor(subjects, retry, how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
-        tools = Tools(ingestor, checkpoint, recorder, ending)
+        pool = stack.enter_context(StatPool(options.stat_threads))
+        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool)
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 
 
 def handler_of(options: RunOptions) -> Handler:
     """The handler of a run. Raises MpingestError where its script can't be used."""
-    if options.handler is None:
-        return Handler(options.operation, options.delete_mode)
-    return load_handler(options.handler, options.operation, options.delete_mode)
+    defaults = Defaults(options.operation, options.delete_mode, options.user)
+    return load_handler(options.handler, defaults) if options.handler else Handler(defaults)
 
 
 def job_facts(spec: JobSpec, options: RunOptions) -> JobFacts:
     """What handlers are told of the run."""
     script = os.path.abspath(options.handler) if options.handler else None
-    return JobFacts(spec.root, spec.target, spec.name, options.initial_ingest, options.ignore_cache, script)
+    return JobFacts(
+        spec.root,
+        spec.target,
+        spec.name,
+        options.initial_ingest,
+        options.ignore_cache,
+        script,
+        _chosen(options),
+    )
+
+
+def _chosen(options: RunOptions) -> dict[str, Any]:
+    """What was chosen, by the framework's keys of ``meta``."""
+    logs = {"log": options.log, "profile": options.profile or LogOptions()}
+    return {
+        "append_json": options.append_json,
+        "files_per_task": options.slice_size,
+        "idle_disconnect_seconds": options.idle_seconds,
+        "profile": options.profile is not None,
+        "exclude_file_type": list(options.excludes.types),
+        "exclude_file_name": list(options.excludes.file_names),
+        "exclude_directory_name": list(options.excludes.directory_names),
+        "config": {name: asdict(log) for name, log in logs.items()} | {"redis": dict.fromkeys(("host", "port", "db"))},
+    }
 
 
 def root_meta(spec: JobSpec, options: RunOptions) -> dict[str, Any]:

@@ -9,11 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.units import Unit, UnitKind
+from mpingest.handler.operations import Operation
+from mpingest.manifest.block import RESULT_DTYPE
+from mpingest.manifest.diff import Known
 from mpingest.manifest.states import Change
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+from mpingest.scan.names import NameSlice
 
-_CHANGE = struct.Struct("<B")
-_LENGTH = struct.Struct("<I")
+_SUBTREE = struct.Struct("<B?")
+_SLICE = struct.Struct("<BI")
+_UNSEEN = struct.Struct("<BB?II")
+_SLICE_TAG, _UNSEEN_TAG = range(2)
 
 
 def depth_of(relative: bytes) -> int:
@@ -23,22 +29,71 @@ def depth_of(relative: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Subtree:
-    """A directory (path relative to the root), its lstat and how that compares with the checkpoint."""
+    """A directory (path relative to the root), its lstat and how that compares with the checkpoint.
+
+    followed: the path is that of a link which leads to it
+    """
 
     relative: bytes
     change: Change
     row: np.void
+    followed: bool = False
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        payload = _CHANGE.pack(self.change) + self.row.tobytes() + self.relative
+        payload = _SUBTREE.pack(self.change, self.followed) + self.row.tobytes() + self.relative
         return Unit(UnitKind.SUBTREE, depth_of(self.relative), 1, payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Subtree:
         """The inverse of ``to_unit``."""
-        row = np.frombuffer(unit.payload, ENTRY_DTYPE, 1, _CHANGE.size)[0]
-        return cls(unit.payload[_CHANGE.size + ENTRY_DTYPE.itemsize :], Change(unit.payload[0]), row)
+        change, followed = _SUBTREE.unpack_from(unit.payload)
+        row = np.frombuffer(unit.payload, ENTRY_DTYPE, 1, _SUBTREE.size)[0]
+        return cls(unit.payload[_SUBTREE.size + ENTRY_DTYPE.itemsize :], Change(change), row, followed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Names of the directory ``relative`` that are not stat'ed yet, with what is recorded of them.
+
+    One rank reads the names of a large directory and knows its rows of the checkpoint, others do all the rest.
+    operation: of the directory.  followed: as in ``Subtree``.
+    """
+
+    relative: bytes
+    operation: Operation
+    followed: bool
+    names: NameSlice
+    known: Known
+
+    def to_unit(self) -> Unit:
+        """Flat, for the farm."""
+        names = self.names.pack()
+        head = _UNSEEN.pack(_UNSEEN_TAG, self.operation.value, self.followed, len(self.relative), len(names))
+        known = self.known.found.tobytes() + self.known.rows.tobytes() + self.known.results.tobytes()
+        payload = head + self.relative + names + known
+        return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.names), payload)
+
+    @classmethod
+    def from_unit(cls, unit: Unit) -> Unseen:
+        """The inverse of ``to_unit``."""
+        _, operation, followed, path_size, names_size = _UNSEEN.unpack_from(unit.payload)
+        names_at = _UNSEEN.size + path_size
+        found_at = names_at + names_size
+        rows_at = found_at + unit.weight
+        results_at = rows_at + unit.weight * ENTRY_DTYPE.itemsize
+        known = Known(
+            np.frombuffer(unit.payload, np.bool_, unit.weight, found_at),
+            np.frombuffer(unit.payload, ENTRY_DTYPE, unit.weight, rows_at),
+            np.frombuffer(unit.payload, RESULT_DTYPE, unit.weight, results_at),
+        )
+        names = NameSlice.unpack(unit.payload[names_at:found_at])
+        return cls(unit.payload[_UNSEEN.size : names_at], Operation(operation), followed, names, known)
+
+
+def is_unseen(unit: Unit) -> bool:
+    """Whether a slice is one of names (``Unseen``), not of entries (``Slice``)."""
+    return unit.payload[0] == _UNSEEN_TAG
 
 
 PLAN_DTYPE = np.dtype(
@@ -63,15 +118,16 @@ class Slice:
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        payload = _LENGTH.pack(len(self.relative)) + self.relative + self.entries.pack() + self.plan.tobytes()
+        head = _SLICE.pack(_SLICE_TAG, len(self.relative))
+        payload = head + self.relative + self.entries.pack() + self.plan.tobytes()
         return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.entries), payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Slice:
         """The inverse of ``to_unit``."""
-        (length,) = _LENGTH.unpack_from(unit.payload)
-        entries_at = _LENGTH.size + length
+        _, length = _SLICE.unpack_from(unit.payload)
+        entries_at = _SLICE.size + length
         plan_at = len(unit.payload) - unit.weight * PLAN_DTYPE.itemsize
         entries = EntryBatch.unpack(unit.payload[entries_at:plan_at])
         plan = np.frombuffer(unit.payload, PLAN_DTYPE, offset=plan_at)
-        return cls(unit.payload[_LENGTH.size : entries_at], entries, plan)
+        return cls(unit.payload[_SLICE.size : entries_at], entries, plan)

@@ -5,6 +5,7 @@ block       consecutive rows in memory, and their order
 table       sorted tables in HDF5: the file format
 combine     joining pieces of several tables: the latest record wins
 segment     SegmentWriter: what one rank records in one run
+ordered     OrderedSegments: what a rank of a scan finds, as few tables as its order allows
 merge       checkpoint + segments -> next checkpoint, in bounded memory
 checkpoint  Checkpoint: reading one directory, a subtree, all
 diff        DirectoryDiff: a directory against its rows; what "changed" and "settled" mean

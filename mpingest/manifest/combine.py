@@ -35,6 +35,11 @@ class Combiner:
     def __init__(self) -> None:
         self._cleared: list[tuple[bytes, int]] = []  # (key, age), each below the one before, ages ascending
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether no cleared directory reaches into what follows."""
+        return not self._cleared
+
     def window(self, pieces: Sequence[Block]) -> Block:
         """The records that win, sorted; entries of a piece may come in any order, its directories too."""
         keys = sorted(set(chain.from_iterable(piece.keys for piece in pieces)))
@@ -88,6 +93,12 @@ def _latest(keys: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
     last = np.ones(len(keys), np.bool_)
     last[:-1] = ordered[1:] != ordered[:-1]
     return order[last]
+
+
+def is_settled(directories: npt.NDArray[np.void]) -> bool:
+    """Whether ``settle`` would leave a block with these directories as it is, if no entry of it is removed."""
+    says_something = (directories["rows"] > 0) | (directories["state"] != DirectoryState.UNKNOWN)
+    return bool(says_something.all() and not directories["cleared"].any())
 
 
 def settle(block: Block) -> Block:

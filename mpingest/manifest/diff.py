@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -15,6 +15,7 @@ from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch
+from mpingest.scan.names import NameSlice
 
 _SECOND = 1_000_000_000
 TICK_NS = 50_000_000
@@ -22,6 +23,9 @@ TICK_NS = 50_000_000
 COARSE_TICK_NS = 3 * _SECOND
 """The same where timestamps carry no fraction of a second."""
 _NO_ENTRIES = EntryBatch.build([], [])
+
+Names = EntryBatch | NameSlice
+"""Whatever has names."""
 
 HUGE = 1 << 16
 """Rows of a directory from which on memory counts for more than time."""
@@ -93,15 +97,34 @@ class Comparison:
     rows: npt.NDArray[np.void]
     results: npt.NDArray[np.void]
 
-    @classmethod
-    def of_new(cls, count: int) -> Comparison:
-        """Entries of which nothing is recorded."""
-        change = np.full(count, Change.NEW, np.uint8)
-        return cls(change, np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
-
     def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
         """Those chosen by a boolean mask, shape (n,)."""
         return Comparison(self.change[where], self.rows[where], self.results[where])
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is recorded of ``n`` names.
+
+    found:   whether anything is, bool, shape (n,)
+    rows:    ``ENTRY_DTYPE``, shape (n,); zero where nothing is
+    results: ``RESULT_DTYPE``, shape (n,), likewise
+    """
+
+    found: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.void]
+    results: npt.NDArray[np.void]
+
+    def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Known:
+        """Those chosen by a boolean mask or by indices."""
+        return Known(self.found[where], self.rows[where], self.results[where])
+
+    def compared_with(self, rows: npt.NDArray[np.void]) -> Comparison:
+        """The names as they are now. rows: ``ENTRY_DTYPE``, shape (n,)."""
+        change = np.full(len(rows), Change.NEW, np.uint8)
+        found = self.found
+        change[found] = compare(self.rows[found], self.results["outcome"][found], rows[found])
+        return Comparison(change, self.rows, self.results)
 
 
 class DirectoryDiff:
@@ -118,18 +141,30 @@ class DirectoryDiff:
 
     def classify(self, batch: EntryBatch) -> Comparison:
         """How each entry compares. The entries count as seen."""
-        comparison = Comparison.of_new(len(batch))
-        row = self._index.locate(batch)
-        found = row >= 0
-        row = row[found]
-        comparison.change[found] = compare(self._entries.rows[row], self._results["outcome"][row], batch.rows[found])
-        comparison.rows[found] = self._entries.rows[row]
-        comparison.results[found] = self._results[row]
+        return self.known(batch).compared_with(batch.rows)
+
+    def known(self, names: Names) -> Known:
+        """What is recorded of names that are there. They count as seen."""
+        count = len(names)
+        known = Known(np.zeros(count, np.bool_), np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
+        if not len(self._entries):
+            return known
+        row = self._index.locate(names)
+        np.greater_equal(row, 0, out=known.found)
+        row = row[known.found]
+        known.rows[known.found] = self._entries.rows[row]
+        known.results[known.found] = self._results[row]
         self._seen[row] = True
-        return comparison
+        return known
+
+    def note_present(self, names: Sequence[bytes]) -> None:
+        """Names that are there but not compared, as they are excluded or could not be stat'ed: they count as seen."""
+        if names and len(self._entries):
+            row = self._index.locate(NameSlice.build(names))
+            self._seen[row[row >= 0]] = True
 
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
-        """The rows that no slice held, as recorded, and their Outcome, shape (n,).
+        """The rows that were not seen, as recorded, and their Outcome, shape (n,).
 
         Means anything only after every slice of a scan without error.
         """
@@ -145,7 +180,7 @@ class NameIndex:
     def __init__(self, entries: EntryBatch) -> None:
         self._row = dict(zip(entries.names(), range(len(entries)), strict=True))
 
-    def locate(self, batch: EntryBatch) -> npt.NDArray[np.intp]:
+    def locate(self, batch: Names) -> npt.NDArray[np.intp]:
         """The row of each name, -1 if it has none, shape (len(batch),)."""
         row_of = self._row.get
         return np.fromiter([row_of(name, -1) for name in batch.names()], np.intp, len(batch))
@@ -160,14 +195,16 @@ class HashIndex:
     def __init__(self, entries: EntryBatch, name_hash: Callable[[bytes], int] = hash) -> None:
         self._entries = entries
         self._hash = name_hash
-        hashes = self._hashes_of(entries)
+        # Names become objects a few at a time.
+        slices = (entries.slice(start, start + HUGE) for start in range(0, len(entries), HUGE))
+        hashes = self._hashes_of(chain.from_iterable(part.names() for part in slices), len(entries))
         self._order = np.argsort(hashes)
         self._hashes = hashes[self._order]
 
-    def locate(self, batch: EntryBatch) -> npt.NDArray[np.intp]:
+    def locate(self, batch: Names) -> npt.NDArray[np.intp]:
         """The row of each name, -1 if it has none, shape (len(batch),)."""
         located = np.full(len(batch), -1, np.intp)
-        hashes = self._hashes_of(batch)
+        hashes = self._hashes_of(batch.names(), len(batch))
         at = np.searchsorted(self._hashes, hashes)
         wanted = np.arange(len(batch))
         while len(wanted):  # once and an end, unless hashes collide
@@ -180,14 +217,12 @@ class HashIndex:
             at[wanted] += 1
         return located
 
-    def _hashes_of(self, entries: EntryBatch) -> npt.NDArray[np.int64]:
-        """Hash of each name, shape (n,); names become objects a few at a time."""
-        slices = (entries.slice(start, start + HUGE) for start in range(0, len(entries), HUGE))
-        names = chain.from_iterable(part.names() for part in slices)
-        return np.fromiter(map(self._hash, names), np.int64, len(entries))
+    def _hashes_of(self, names: Iterable[bytes], count: int) -> npt.NDArray[np.int64]:
+        """Hash of each name, shape (count,)."""
+        return np.fromiter(map(self._hash, names), np.int64, count)
 
 
-def _same_names(one: EntryBatch, other: EntryBatch) -> npt.NDArray[np.bool_]:
+def _same_names(one: Names, other: Names) -> npt.NDArray[np.bool_]:
     """Where two batches of one length have the same name, shape (n,)."""
     if one.blob == other.blob and np.array_equal(one.offsets, other.offsets):
         return np.ones(len(one), np.bool_)

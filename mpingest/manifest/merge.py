@@ -6,6 +6,9 @@ never record the same entry in one run, since a unit has one owner at a time, an
 whoever merges. Age is never stored: a group of inputs that follow each other in age can be merged first, keeping its
 removals, and stands for the group. So the result depends neither on the order of the list nor on the grouping.
 
+A block that lies before all that is left of the other tables is copied as it is stored. So a merge costs what has
+changed, not what is there.
+
 Merging again what was merged before changes nothing, which is what an interrupted merge relies on: the checkpoint is
 replaced as a whole, and the segments stay until then.
 """
@@ -14,12 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mpingest.manifest.block import Block, Position
-from mpingest.manifest.combine import Combiner, settle
+from mpingest.manifest.combine import Combiner, is_settled, settle
+from mpingest.manifest.states import Outcome
 from mpingest.manifest.table import DamagedTable, JobAttributes, TableReader, TableWriter
 
 FAN_IN = 64
@@ -115,8 +119,17 @@ def _merge_once(
             stack.callback(tables[-1].close)
         writer = stack.enter_context(TableWriter(output, attributes))
         combiner = Combiner()
-        for window in _windows([_Cursor(table) for table in tables]):
-            writer.append(finish(combiner.window(window)))
+        cursors = [_Cursor(table) for table in tables]
+        copied: _Cursor | None = None
+        while any(cursors):
+            alone = _alone(cursors) if combiner.is_clear else None
+            # A directory that goes on keeps the state it began with: that of all tables, or of the one copied.
+            if alone and (alone is copied or alone.first_key != writer.last_key):
+                alone.copy(writer)
+                copied = alone
+            else:
+                writer.append(finish(combiner.window(_window(cursors))))
+                copied = None
     return writer.entries, writer.directories
 
 
@@ -124,38 +137,64 @@ class _Cursor:
     """What is left of a table."""
 
     def __init__(self, table: TableReader) -> None:
-        self._blocks = (table.block(index) for index in range(len(table.blocks)))
+        self._table = table
+        self._next = 0  # of the blocks that are not in memory
         self._block = _NOTHING
-        self._advance()
-
-    def _advance(self) -> None:
-        while not self._block.keys:
-            block = next(self._blocks, None)
-            if block is None:
-                return
-            self._block = block
 
     def __bool__(self) -> bool:
-        return bool(self._block.keys)
+        return bool(self._block.keys) or self._next < len(self._table.blocks)
+
+    @property
+    def first_key(self) -> bytes:
+        """The first directory that is left."""
+        return self._block.keys[0] if self._block.keys else self._table.first_keys[self._next]
+
+    def ends_before(self, key: bytes | None) -> bool:
+        """Whether the next block is worth copying as it is, and all of it lies in directories before ``key``.
+
+        key: None stands for the end
+        """
+        if self._block.keys or not self._table.is_full(self._next):
+            return False
+        if self._table.blocks["outcomes"][self._next][Outcome.REMOVED]:
+            return False
+        keys, directories = self._table.block_directories(self._next)
+        return (key is None or keys[-1] < key) and is_settled(directories)
+
+    def copy(self, writer: TableWriter) -> None:
+        """Moves the next block to the writer."""
+        writer.copy(self._table, self._next)
+        self._next += 1
 
     def ahead(self, rows: int) -> Position:
         """The farthest position that is at most ``rows`` entries away and in memory."""
+        self._load()
         if rows < len(self._block.entries):
             return self._block.position(rows - 1)
         return self._block.last()
 
     def take(self, limit: Position) -> Block:
         """Removes and returns what stands at or before ``limit``, which is not beyond what is in memory."""
-        if not self or self._block.keys[0] > limit[0]:
+        if not self or self.first_key > limit[0]:
             return _NOTHING
+        self._load()
         taken, self._block = self._block.split_after(limit)
-        self._advance()
         return taken
 
+    def _load(self) -> None:
+        if not self._block.keys:
+            self._block = self._table.block(self._next)
+            self._next += 1
 
-def _windows(cursors: Sequence[_Cursor]) -> Iterator[list[Block]]:
-    """Cuts the tables at the same positions, into pieces of at most ``WINDOW_ROWS`` entries together."""
-    share = max(1, WINDOW_ROWS // max(1, len(cursors)))
-    while any(cursors):
-        limit = min(cursor.ahead(share) for cursor in cursors if cursor)
-        yield [cursor.take(limit) for cursor in cursors]
+
+def _alone(cursors: Sequence[_Cursor]) -> _Cursor | None:
+    """The table whose next block comes before all that is left of the others, if there is one."""
+    left = sorted((cursor for cursor in cursors if cursor), key=lambda cursor: cursor.first_key)
+    return left[0] if left[0].ends_before(left[1].first_key if len(left) > 1 else None) else None
+
+
+def _window(cursors: Sequence[_Cursor]) -> list[Block]:
+    """What comes next, at most ``WINDOW_ROWS`` entries together: the tables cut at the same position."""
+    share = max(1, WINDOW_ROWS // len(cursors))
+    limit = min(cursor.ahead(share) for cursor in cursors if cursor)
+    return [cursor.take(limit) for cursor in cursors]

@@ -97,7 +97,12 @@ class SegmentWriter:
         return path
 
     def _path(self) -> Path:
-        return self._directory / f"rank{self._attributes.rank:05d}-{self._attributes.segment:06d}.h5"
+        return segment_path(self._directory, self._attributes.rank, self._attributes.segment)
+
+
+def segment_path(directory: Path, rank: int, number: int) -> Path:
+    """Where the segment of that number, from 1, of a rank lies."""
+    return directory / f"rank{rank:05d}-{number:06d}.h5"
 
 
 def sealed_segments(directory: Path) -> list[Path]:

@@ -34,6 +34,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ BLOCK_DTYPE = np.dtype(
 )
 """Counts of one block."""
 
-_FILTERS = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+_LEVEL = 1
+_CHECKSUM = 4  # bytes
+_FILTERS = {"compression": "gzip", "compression_opts": _LEVEL, "shuffle": True, "fletcher32": True}
 
 
 class DamagedTable(MpingestError):
@@ -254,6 +257,28 @@ class TableReader:
             results[:rows],
         )
 
+    def block_directories(self, index: int) -> tuple[list[bytes], npt.NDArray[np.void]]:
+        """Keys and ``DIRECTORY_DTYPE`` of the directories of block ``index``; a fraction of what ``block`` costs."""
+        count = int(self.blocks["directories"][index])
+        with _damage(self.path):
+            directories, path_bytes, paths = (
+                self._file[name][index] for name in ("directories", "path_bytes", "paths")
+            )
+        return _split(_keys(paths[: self.blocks["path_bytes"][index]]), path_bytes[:count]), directories[:count]
+
+    def is_full(self, index: int) -> bool:
+        """Whether block ``index`` is at least half full in one way or the other."""
+        fields = ("rows", "name_bytes", "directories", "path_bytes")
+        return any(2 * int(self.blocks[field][index]) >= getattr(LIMITS, field) for field in fields)
+
+    def chunks(self, index: int) -> list[tuple[int, bytes]]:
+        """The columns of block ``index`` as they are stored, each with the mask of filters that were not applied."""
+        with _damage(self.path):
+            chunks = [column.id.read_direct_chunk((index, 0)) for column in self._columns]
+        if any(_fletcher32(chunk[:-_CHECKSUM]) != chunk[-_CHECKSUM:] for _, chunk in chunks):
+            raise DamagedTable(self.path, f"the checksum of block {index} does not fit")
+        return chunks
+
     def blocks_between(self, first: bytes, stop: bytes | None) -> range:
         """The blocks that may hold a directory with ``first <= key < stop``; None: to the end."""
         begin = max(0, bisect_left(self.first_keys, first) - 1)
@@ -292,13 +317,33 @@ class TableWriter:
         ]
         return self
 
+    @property
+    def last_key(self) -> bytes | None:
+        """The last directory so far."""
+        return self._pending[-1].keys[-1] if self._pending else self._last_key
+
     def append(self, block: Block) -> None:
         """Adds what follows in the order of the table."""
+        if block.keys and block.keys[0] == self._last_key and not self._pending and not block.directories["rows"][0]:
+            block = block.part(
+                (1, len(block.keys)), (0, len(block.entries))
+            )  # it stands there, and has no more entries
         if not block.keys:
             return
         self._pending.append(block)
         if sum(len(pending.entries) + len(pending.keys) for pending in self._pending) >= self._limits.rows:
             self._flush(complete=False)
+
+    def copy(self, table: TableReader, index: int) -> None:
+        """Adds a block of another table as it is stored."""
+        if self._pending:
+            self._flush(complete=True)
+        for column, (mask, chunk) in zip(self._columns, table.chunks(index), strict=True):
+            column.resize(len(self._counts) + 1, axis=0)
+            column.id.write_direct_chunk((len(self._counts), 0), chunk, mask)
+        self._raise_failure()
+        keys, _ = table.block_directories(index)
+        self._note(table.blocks[index], keys)
 
     def _flush(self, *, complete: bool) -> None:
         """Writes full blocks; with ``complete``, also what remains.
@@ -328,11 +373,11 @@ class TableWriter:
             np.array([len(path) for path in paths]),
             np.frombuffer(b"".join(paths), np.uint8),
         ]
-        for column, value in zip(self._columns, values, strict=True):
-            chunk = np.zeros(column.shape[1], column.dtype)
+        for column, (dtype, size), value in zip(self._columns, self._limits.columns().values(), values, strict=True):
+            chunk = np.zeros(size, dtype)
             chunk[: len(value)] = value
             column.resize(index + 1, axis=0)
-            column[index] = chunk
+            column.id.write_direct_chunk((index, 0), _filtered(chunk))
         self._raise_failure()
         self._count(block, paths)
 
@@ -340,11 +385,15 @@ class TableWriter:
         outcomes = np.bincount(block.results["outcome"], minlength=len(Outcome))
         sizes = (len(block.entries.blob), sum(map(len, paths)), len(paths[0]))
         counts = (len(block.entries), len(paths), *sizes, outcomes)
-        self._counts.append(np.array([counts], BLOCK_DTYPE).tobytes())
-        self._first_paths.append(paths[0])
-        self.entries += len(block.entries)
-        self.directories += len(paths) - (block.keys[0] == self._last_key)
-        self._last_key = block.keys[-1]
+        self._note(np.array([counts], BLOCK_DTYPE)[0], block.keys)
+
+    def _note(self, counts: np.void, keys: list[bytes]) -> None:
+        """Adds a block to the index. counts: ``BLOCK_DTYPE``."""
+        self._counts.append(counts.tobytes())
+        self._first_paths.append(directory_path(keys[0]))
+        self.entries += int(counts["rows"])
+        self.directories += len(keys) - (keys[0] == self._last_key)
+        self._last_key = keys[-1]
 
     def _finish(self) -> None:
         if self._pending:
@@ -398,6 +447,24 @@ def _split_full(block: Block, limits: BlockLimits) -> tuple[Block, Block]:
     if row < bounds[directories]:
         directories = int(np.searchsorted(bounds, row, "left"))
     return block.split(directories, row)
+
+
+def _filtered(chunk: npt.NDArray[Any]) -> bytes:
+    """A chunk as the filters of the datasets leave it: shuffled, deflated, with its checksum.
+
+    HDF5 would do the same, but with the interpreter's lock held, for as long as a scan takes.
+    """
+    shuffled = chunk.view(np.uint8).reshape(len(chunk), chunk.itemsize).T.tobytes()
+    data = zlib.compress(shuffled, _LEVEL)
+    return data + _fletcher32(data)
+
+
+def _fletcher32(data: bytes) -> bytes:
+    """Fletcher's checksum of 16-bit words (J. Fletcher, IEEE Trans. Comm. 1982) as HDF5 stores it."""
+    words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2").astype(np.int64)
+    sums = int(words.sum()), int(words @ np.arange(len(words), 0, -1))
+    first, second = ((total - 1) % 0xFFFF + 1 if total else 0 for total in sums)  # a sum that is no zero never gets one
+    return (second << 16 | first).to_bytes(_CHECKSUM, "little")
 
 
 def _keys(paths: npt.NDArray[np.uint8]) -> bytes:

@@ -6,7 +6,6 @@ travels over MPI and into HDF5 without a Python object per file.
 
 from __future__ import annotations
 
-import itertools
 import os
 import stat
 import struct
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from mpingest.scan.names import bounds, join_names, select_names, split_names
 
 ENTRY_DTYPE = np.dtype(
     [
@@ -50,20 +51,14 @@ def stat_row(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
-def _bounds(sizes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Offsets, shape (n + 1,), of ``n`` names of the given sizes."""
-    offsets = np.zeros(len(sizes) + 1, np.uint32)
-    np.cumsum(sizes, out=offsets[1:])
-    return offsets
-
-
 def entry_row(status: os.stat_result) -> np.void:
     """One stat result as ``ENTRY_DTYPE``."""
-    row: np.void = _columns([stat_row(status)])[0]
+    row: np.void = columns([stat_row(status)])[0]
     return row
 
 
-def _columns(rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+def columns(rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Stat rows as an array of ``ENTRY_DTYPE``; numbers that don't fit end at the nearest that does."""
     try:
         return np.array(rows, ENTRY_DTYPE)
     except OverflowError:
@@ -92,8 +87,7 @@ class EntryBatch:
     @classmethod
     def build(cls, names: Sequence[bytes], rows: Sequence[tuple[int, ...]] | npt.NDArray[np.void]) -> EntryBatch:
         """A batch from names and stat rows (see ``stat_row``), in the order given."""
-        offsets = _bounds(np.fromiter(map(len, names), np.uint32, len(names)))
-        return cls(b"".join(names), offsets, _columns(rows).reshape(len(names)))
+        return cls(*join_names(names), columns(rows).reshape(len(names)))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,25 +98,19 @@ class EntryBatch:
 
     def names(self) -> list[bytes]:
         """All names, in order."""
-        bounds = self.offsets.tolist()
-        return [self.blob[a:b] for a, b in itertools.pairwise(bounds)]
+        return split_names(self.blob, self.offsets)
 
     def __iter__(self) -> Iterator[tuple[bytes, np.void]]:
         return zip(self.names(), self.rows, strict=True)
 
     def slice(self, start: int, stop: int) -> EntryBatch:
         """Entries ``start`` to ``stop``; the stat rows are a view."""
-        bounds = self.offsets[start : stop + 1]
-        return EntryBatch(self.blob[bounds[0] : bounds[-1]], bounds - bounds[0], self.rows[start:stop])
+        offsets = self.offsets[start : stop + 1]
+        return EntryBatch(self.blob[offsets[0] : offsets[-1]], offsets - offsets[0], self.rows[start:stop])
 
     def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EntryBatch:
         """The entries chosen by a boolean mask or by indices."""
-        starts = self.offsets[:-1][where]
-        sizes = self.offsets[1:][where] - starts
-        offsets = _bounds(sizes)
-        source = np.repeat(starts.astype(np.intp) - offsets[:-1], sizes)
-        source += np.arange(len(source))
-        return EntryBatch(np.frombuffer(self.blob, np.uint8)[source].tobytes(), offsets, self.rows[where])
+        return EntryBatch(*select_names(self.blob, self.offsets, where), self.rows[where])
 
     @classmethod
     def concatenate(cls, batches: Sequence[EntryBatch]) -> EntryBatch:
@@ -130,11 +118,15 @@ class EntryBatch:
         sizes = b"".join([(batch.offsets[1:] - batch.offsets[:-1]).data for batch in batches])
         rows = b"".join([batch.rows.data for batch in batches])  # np.concatenate would work out the dtype pair by pair
         blob = b"".join([batch.blob for batch in batches])
-        return cls(blob, _bounds(np.frombuffer(sizes, np.uint32)), np.frombuffer(rows, ENTRY_DTYPE))
+        return cls(blob, bounds(np.frombuffer(sizes, np.uint32)), np.frombuffer(rows, ENTRY_DTYPE))
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""
         return (self.rows["mode"] & TYPE_BITS) == stat.S_IFDIR  # type: ignore[no-any-return]
+
+    def is_link(self) -> npt.NDArray[np.bool_]:
+        """Which entries are symbolic links, shape (n,)."""
+        return (self.rows["mode"] & TYPE_BITS) == stat.S_IFLNK  # type: ignore[no-any-return]
 
     def pack(self) -> bytes:
         """The batch as one byte string."""

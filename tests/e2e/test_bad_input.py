@@ -57,11 +57,8 @@ def test_root_unreadable(mpingest: CommandLine, root: Path, target: str) -> None
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("/", "must be a collection below /tempZone"),
         ("/tempZone", "must be a collection below /tempZone"),
         ("relative/path", "must be an absolute path"),
-        ("/otherZone/home/rods/x", "is in zone otherZone"),
-        ("/tempZoneX/home/rods/x", "is in zone tempZoneX"),
         ("/tempZone/home/rods/../../x", "must not contain . or .."),
     ],
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from irods.session import iRODSSession
 
+from mpingest.handler.operations import Operation
 from mpingest.zone.embedded import EmbeddedZone
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put, assert_registered
 from tests.e2e.test_start import settle
+from tests.ingest.documented import CHANGES, documented
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 FILES = {f"dir{number % 3}/file{number}": b"x" * number for number in range(20)}
@@ -172,3 +175,85 @@ def test_what_is_no_append_is_put_whole(
     summary = mpingest.start(root, target, *APPEND)
     assert summary["total"]["outcome_done"] == 1
     assert_put(session, root, target)
+
+
+TABLE_HANDLER = """
+import os
+from irods_capability_automated_ingest.core import Core
+from irods_capability_automated_ingest.utils import DeleteMode, Operation
+
+DELETE_MODES = {
+    Operation.REGISTER_SYNC: DeleteMode.UNREGISTER,
+    Operation.REGISTER_AS_REPLICA_SYNC: DeleteMode.UNREGISTER,
+    Operation.PUT_SYNC: DeleteMode.NO_TRASH,
+    Operation.PUT_APPEND: DeleteMode.TRASH,
+}
+
+def operation_of(meta):
+    name = os.path.basename(meta["path"] if meta["entry_type"] == "dir" else os.path.dirname(meta["path"]))
+    return Operation.__members__.get(name, Operation.REGISTER_SYNC)
+
+def hook(name):
+    def call(hdlr_mod, *args, **options):
+        meta = next(argument for argument in args if isinstance(argument, dict))
+        if "FAIL" in os.environ and meta["path"].endswith("retry"):
+            raise RuntimeError("not yet")
+        with open(os.environ["CALLS"], "a") as calls:
+            calls.write(operation_of(meta).name + " " + os.path.basename(meta["path"]) + " " + name + "\\n")
+    return staticmethod(call)
+
+class event_handler(Core):
+    pre_data_obj_create, post_data_obj_create = hook("create"), hook("create")
+    pre_data_obj_modify, post_data_obj_modify = hook("modify"), hook("modify")
+    pre_data_obj_delete, post_data_obj_delete = hook("delete"), hook("delete")
+
+    @staticmethod
+    def operation(session, meta, **options):
+        return operation_of(meta)
+
+    @staticmethod
+    def delete_mode(meta):
+        return DELETE_MODES.get(operation_of(meta), DeleteMode.DO_NOT_DELETE)
+"""
+KINDS = {
+    "register": "PHY_PATH_REG_AN",
+    "update": "MOD_DATA_OBJ_META_AN",
+    "put": "DATA_OBJ_PUT_AN",
+    "overwrite": "DATA_OBJ_PUT_AN",
+    "append": "DATA_OBJ_WRITE_AN",
+    "unregister": "DATA_OBJ_UNLINK_AN",
+    "unlink": "DATA_OBJ_UNLINK_AN",
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_every_operation_does_what_its_docs_say(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, target: str, tmp_path: Path, ranks: int
+) -> None:
+    """A file of each change for each operation: which hooks are called, and which requests all of them cost."""
+    calls, script = tmp_path / "calls", tmp_path / "handler.py"
+    script.write_text(TABLE_HANDLER)
+    mpingest.environment |= {"CALLS": str(calls), "FAIL": "yes"}
+    earlier = [change for change in CHANGES if change != "new"]
+    root = make_tree({f"{one.name}/{change}": b"before" for one in Operation for change in earlier})
+    settle()
+    mpingest.start(root, target, "--event-handler", script, ranks=ranks)
+    assert len(mpingest.failures()) == len(Operation)
+
+    del mpingest.environment["FAIL"]
+    make_tree({f"{one.name}/new": b"new" for one in Operation})
+    make_tree({f"{one.name}/modified": b"before, and after" for one in Operation})
+    for one in Operation:
+        (root / one.name / "metadata-only").chmod(0o600)
+        (root / one.name / "deleted").unlink()
+    settle()
+    zone.reset_counts()
+    calls.write_text("")
+    mpingest.start(root, target, "--event-handler", script, ranks=ranks)
+    table = documented()
+    expected = [
+        f"{one.name} {change} {hook}" for (one, change), (_, hook) in table.items() if hook for _ in ("pre", "post")
+    ]
+    assert sorted(calls.read_text().splitlines()) == sorted(expected)
+    counted = {kind: count for kind, count in zone.counts().items() if kind in KINDS.values()}
+    assert counted == Counter(KINDS[sent] for sent, _ in table.values() if sent != "-")

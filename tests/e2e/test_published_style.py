@@ -97,7 +97,8 @@ def test_retry_with_delay(
     mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, calls: Path, ranks: int
 ) -> None:
     root = make_tree(TREE)
-    mpingest.start(root, target, *handler("retry_with_delay.py"), ranks=ranks)
+    summary = mpingest.start(root, target, *handler("retry_with_delay.py"), ranks=ranks)
+    assert summary["total"]["retried"] == 2 * len(TREE)
     assert mpingest.failures() == []
     assert set(objects_below(session, target)) == set(TREE)
     lines = calls.read_text().splitlines()

@@ -199,6 +199,34 @@ def test_a_signal_stops_with_75_and_nothing_is_done_again(
     assert_put(session, root, target)
 
 
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_a_large_directory_is_compared_slice_by_slice(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str, ranks: int
+) -> None:
+    names = [f"file{number:04d}" for number in range(600)]
+    root = make_tree(dict.fromkeys(names, b"x"))
+    for number in range(40):
+        (root / f"dir{number:02d}").mkdir()
+    options = ("--slice-size", "20", "--operation", "put_sync")
+    mpingest.start(root, target, *options, ranks=ranks)
+    assert_put(session, root, target)
+    time.sleep(0.2)
+    zone.reset_counts()
+    total = mpingest.start(root, target, *options, ranks=ranks)["total"]
+    assert (total["change_unchanged"], total["requests"], total["directories"]) == (600, 0, 41)
+
+    for name in names[::100]:
+        (root / name).write_bytes(b"longer")
+    for name in names[1::100]:
+        (root / name).unlink()
+    for name in names[2::100]:
+        (root / f"new-{name}").write_bytes(b"new")
+    time.sleep(0.2)
+    total = mpingest.start(root, target, *options, "--delete-mode", "no_trash", ranks=ranks)["total"]
+    assert (total["change_modified"], total["change_new"], total["outcome_removed"]) == (6, 6, 6)
+    assert_put(session, root, target)
+
+
 HANGING = """
 import os, time
 class event_handler:

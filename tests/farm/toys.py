@@ -73,6 +73,9 @@ class ToyExecutor:
     def divide(self, parts: int) -> list[Unit]:
         return []
 
+    def stop(self) -> None:
+        pass
+
     def stalled(self, seconds: float) -> str:
         """A unit is stuck once it runs for so long."""
         stuck = [unit for unit, began in self._began if time.monotonic() - began > seconds]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mpingest.errors import MpingestError
+from mpingest.handler.calls import Defaults
 from mpingest.handler.charmap import CharacterMap
 from mpingest.handler.load import load_handler
-from mpingest.handler.operations import DeleteMode, Operation
 
 SIMPLE = {" ": "_"}
 RULES = [(("!", "~", "0", "1"), "_"), (re.compile("[\u0100-\U00101fff]"), "~")]
@@ -56,5 +56,5 @@ def test_what_is_no_character_map_is_one_clear_line(tmp_path: Path, body: str, m
     script = tmp_path / "handler.py"
     script.write_text(f"class event_handler:\n    @staticmethod\n    def character_map():\n        {body}\n")
     with pytest.raises(MpingestError, match=re.escape(message)) as caught:
-        load_handler(str(script), Operation.PUT, DeleteMode.DO_NOT_DELETE)
+        load_handler(str(script), Defaults())
     assert "\n" not in str(caught.value)

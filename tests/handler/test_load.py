@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mpingest.errors import MpingestError
-from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.handler.calls import Defaults, Handler, HandlerFailure
 from mpingest.handler.load import load_handler
-from mpingest.handler.operations import DeleteMode, Operation
+from mpingest.handler.operations import Operation
 
 IMPORTS = """\
 from irods_capability_automated_ingest.core import Core
@@ -22,7 +22,7 @@ from irods_capability_automated_ingest.utils import Operation
 def load(tmp_path: Path, body: str) -> Handler:
     script = tmp_path / "handler.py"
     script.write_text(IMPORTS + "calls = []\nclass event_handler(Core):\n" + body)
-    return load_handler(str(script), Operation.REGISTER_SYNC, DeleteMode.DO_NOT_DELETE)
+    return load_handler(str(script), Defaults())
 
 
 def calls_of(handler: Handler) -> list[Any]:
@@ -32,7 +32,7 @@ def calls_of(handler: Handler) -> list[Any]:
 
 
 def test_without_a_script_everything_has_its_default() -> None:
-    handler = Handler(Operation.PUT)
+    handler = Handler(Defaults(Operation.PUT))
     assert handler.operation(None, {}) is Operation.PUT
     assert handler.to_resource(None, {}) is None
     assert handler.target_path(None, {}) is None
@@ -65,7 +65,7 @@ def test_methods_are_called_with_the_signatures_of_the_framework(tmp_path: Path)
     assert handler.operation("S", meta) is Operation.PUT
     assert handler.to_resource("S", meta) == "resc of /p"
     assert handler.target_path("S", meta) == "/mounted/p"
-    handler.hook("pre_data_obj_create", "L", "S", meta, Operation.PUT)
+    handler.hook("pre_data_obj_create", "L", "S", meta, Operation.PUT, allow_redirect=False)
     handler.hook("post_coll_create", "L", "S", meta)
     handler.hook("post_data_obj_create", "L", "S", meta)
     module = handler.module.__name__
@@ -125,7 +125,7 @@ def test_a_script_that_cannot_be_used_is_one_clear_line(
     if text is not None:
         path.write_text(text)
     with pytest.raises(MpingestError, match=message) as caught:
-        load_handler(str(path), Operation.PUT, DeleteMode.DO_NOT_DELETE)
+        load_handler(str(path), Defaults())
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

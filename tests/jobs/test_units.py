@@ -7,9 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpingest.farm.units import UnitKind
-from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
+from mpingest.handler.operations import Operation
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen, is_unseen
+from mpingest.manifest.block import RESULT_DTYPE
+from mpingest.manifest.diff import Known
 from mpingest.manifest.states import Change
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+from mpingest.scan.names import NameSlice
 
 names = st.binary(min_size=1, max_size=255).filter(lambda name: b"/" not in name and b"\0" not in name)
 paths = st.lists(names, max_size=4).map(b"/".join)
@@ -18,9 +22,9 @@ entries = st.tuples(
 )
 
 
-@given(paths, st.sampled_from(Change), entries)
-def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...]) -> None:
-    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0])
+@given(paths, st.sampled_from(Change), entries, st.booleans())
+def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...], followed: bool) -> None:
+    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0], followed)
     unit = subtree.to_unit()
     assert (unit.kind, unit.weight) == (UnitKind.SUBTREE, 1)
     assert unit.depth == (len(relative.split(b"/")) if relative else 0)
@@ -41,3 +45,23 @@ def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[
     assert back.entries.names() == list(file_names)
     assert back.entries.rows.tolist() == list(stats)
     assert back.plan.tolist() == list(plan)
+
+
+recorded = st.tuples(st.booleans(), entries, st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-9, 9)))
+
+
+@given(paths, st.sampled_from(Operation), st.booleans(), st.lists(st.tuples(names, recorded), min_size=1))
+def test_names_to_look_at(
+    relative: bytes, operation: Operation, followed: bool, rows: list[tuple[bytes, tuple[bool, tuple, tuple]]]
+) -> None:
+    file_names, kept = zip(*rows, strict=True)
+    found, stats, results = zip(*kept, strict=True)
+    known = Known(np.array(found), np.array(list(stats), ENTRY_DTYPE), np.array(list(results), RESULT_DTYPE))
+    unit = Unseen(relative, operation, followed, NameSlice.build(file_names, [8] * len(rows)), known).to_unit()
+    assert (unit.kind, unit.weight, is_unseen(unit)) == (UnitKind.SLICE, len(rows), True)
+    back = Unseen.from_unit(unit)
+    assert (back.relative, back.operation, back.followed) == (relative, operation, followed)
+    assert back.names.names() == list(file_names)
+    assert back.known.found.tolist() == list(found)
+    assert back.known.rows.tolist() == list(stats)
+    assert back.known.results.tolist() == list(results)

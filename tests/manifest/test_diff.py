@@ -115,8 +115,18 @@ def test_new_changed_and_vanished(tmp_path: Path) -> None:
     assert (entries.names(), outcome.tolist()) == ([b"b"], [Outcome.DONE])
 
 
+def test_what_is_left_out_of_a_scan_has_not_vanished(tmp_path: Path) -> None:
+    with Checkpoint.open(segment(tmp_path, {b"d": batch({b"a": row(), b"b": row(), b"c": row()})})) as checkpoint:
+        diff = DirectoryDiff(checkpoint.directory(b"d"))
+    diff.classify(batch({b"a": row()}))
+    diff.note_present([])
+    diff.note_present([b"c", b"never recorded"])
+    assert diff.vanished()[0].names() == [b"b"]
+
+
 def test_a_directory_that_nothing_is_known_of() -> None:
     diff = DirectoryDiff(None)
+    diff.note_present([b"a"])
     assert diff.classify(batch({b"a": row(), b"b": row()})).change.tolist() == [Change.NEW, Change.NEW]
     assert diff.classify(batch({})).change.tolist() == []
     assert not len(diff.vanished()[0])

@@ -238,3 +238,19 @@ def test_a_checkpoint_keeps_no_trace_of_what_was_removed(tmp_path: Path) -> None
     with h5py.File(sealed) as removed, h5py.File(output) as kept:
         assert removed["directories"]["cleared"].sum() == 1
         assert kept["directories"]["cleared"].sum() == 0
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+def test_a_directory_whose_first_block_is_copied_may_lose_the_rest(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, 0, ATTRIBUTES)
+    names = [b"%d" % number for number in range(6)]
+    entries = batch({name: row(1) for name in names})
+    record(writer, b"a", entries, [Outcome.DONE] * 4 + [Outcome.REMOVED] * 2)
+    writer.record_directory(b"a", DirectoryState.COMPLETE)
+    writer.seal()
+    result = merge(None, list(tmp_path.glob("*.h5")), tmp_path / "out.h5", ATTRIBUTES)
+    verify(tmp_path / "out.h5")
+    states, rows = content(tmp_path / "out.h5")
+    assert states == {b"a": DirectoryState.COMPLETE}
+    assert sorted(rows) == [(b"a", name) for name in names[:4]]
+    assert (result.entries, result.directories) == (4, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -9,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from mpingest.scan.directory import DirectoryScan
+from mpingest.scan.directory import DirectoryScan, open_directory, stat_names
 from mpingest.scan.entries import EntryBatch, stat_row
+from mpingest.scan.names import NameSlice
+from mpingest.scan.pool import StatPool
 
 
 def scan(path: Path, size: int = 100, follow_links: bool = False) -> list[EntryBatch]:
     with DirectoryScan(os.fsencode(path), follow_links=follow_links) as directory:
-        batches = list(directory.slices(size))
+        portions = list(directory.portions(size))
     assert directory.errors == []
-    return batches
+    assert not any(portion.left_out for portion in portions)
+    return [portion.entries for portion in portions]
 
 
 def by_name(batches: list[EntryBatch]) -> dict[bytes, tuple[int, ...]]:
@@ -65,14 +69,43 @@ def test_a_name_that_vanishes_is_not_there_and_not_an_error(tmp_path: Path) -> N
     for number in range(20):
         (tmp_path / str(number)).touch()
     with DirectoryScan(os.fsencode(tmp_path)) as directory:
-        slices = directory.slices(10)
-        seen = next(slices).names()
+        portions = directory.portions(10)
+        seen = next(portions).entries.names()
         for number in range(20):
             (tmp_path / str(number)).unlink()
-        rest = [name for batch in slices for name in batch.names()]
+        rest = [portion for portion in portions if len(portion.entries) or portion.left_out]
     assert len(seen) == 10
     assert rest == []
     assert directory.errors == []
+
+
+def test_names_read_here_are_statted_there(tmp_path: Path) -> None:
+    for number in range(25):
+        (tmp_path / str(number)).write_bytes(b"x" * number)
+    path = os.fsencode(tmp_path)
+    with DirectoryScan(path) as directory:
+        messages = [names.pack() for names in directory.names(10)]
+    fd = open_directory(path)
+    portions = [stat_names(fd, path, NameSlice.unpack(message), StatPool(2)) for message in messages]
+    os.close(fd)
+    assert [len(portion.entries) for portion in portions] == [10, 10, 5]
+    assert by_name([portion.entries for portion in portions]) == by_name(scan(tmp_path))
+
+
+def test_what_cannot_be_statted_is_left_out_and_told(tmp_path: Path) -> None:
+    (tmp_path / "here").touch()
+    path = os.fsencode(tmp_path)
+    fd = open_directory(path)
+    names = NameSlice.build([b"x" * 300, b"vanished", b"here", b"here/below"])
+    portion = stat_names(fd, path, names, StatPool())
+    os.close(fd)
+    assert portion.entries.names() == [b"here"]
+    assert portion.left_out == [b"x" * 300, b"here/below"]
+    assert [(problem.name, problem.error.errno) for problem in portion.errors] == [
+        (b"x" * 300, errno.ENAMETOOLONG),
+        (b"here/below", errno.ENOTDIR),
+    ]
+    assert portion.errors[1].error.filename == path + b"/here/below"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,169 @@
+"""``mpingest scan``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mpingest.jobs.scan import Found
+
+FORMATS = ("table", "json", "csv", "paths0")
+
+
+def _words(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Several values of one option, given with commas or one by one."""
+    return tuple(word for value in values for word in value.split(",") if word)
+
+
+@click.command(short_help="What is in a tree: statistics, a listing, a manifest.")
+@click.argument("root")
+@click.option("-o", "--output", metavar="FILE", help="Write a manifest: every entry with its lstat, in HDF5.")
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="table: statistics for people. json: the same for programs. csv: a line for each entry; in paths a backslash "
+    r"is written \\, a control character or a byte that is not UTF-8 \xHH. paths0: the path of each entry, followed by "
+    "NUL, for xargs -0.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(0, 10_000),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Name the N largest files, and directories with the most bytes and entries.",
+)
+@click.option(
+    "--stat-threads",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Entries whose lstat is under way at a time, for each rank.",
+)
+@click.option(
+    "--max-stat-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Do no more than N lstats a second, all ranks together. [default: no limit]",
+)
+@click.option(
+    "--slice-size",
+    type=click.IntRange(1, 100_000),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Names of one directory that travel between ranks as one unit.",
+)
+@click.option(
+    "--exclude-file-type",
+    multiple=True,
+    callback=_words,
+    metavar="TYPE",
+    help="Leave out entries of these types, with commas or one by one: regular, directory (with all below), character, "
+    "block, socket, pipe, link.",
+)
+@click.option(
+    "--exclude-file-name",
+    multiple=True,
+    metavar="REGEX",
+    help="Leave out all but directories whose absolute path matches, from its beginning. May be repeated.",
+)
+@click.option(
+    "--exclude-directory-name",
+    multiple=True,
+    metavar="REGEX",
+    help="Leave out directories whose absolute path matches, from its beginning, with all below. May be repeated.",
+)
+@click.option("-x", "--one-file-system", is_flag=True, help="Do not go into directories on other file systems.")
+@click.option(
+    "--stall-timeout",
+    type=click.FloatRange(0),
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="End the scan with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
+    "it names rank and path. 0: never.",
+)
+def scan(
+    root: str,
+    output: str | None,
+    format: str,
+    top: int,
+    stat_threads: int,
+    max_stat_rate: float | None,
+    slice_size: int,
+    exclude_file_type: tuple[str, ...],
+    exclude_file_name: tuple[str, ...],
+    exclude_directory_name: tuple[str, ...],
+    one_file_system: bool,
+    stall_timeout: float,
+) -> None:
+    """Look at everything below the directory ROOT; nothing is changed and no zone is needed.
+
+    With more than one rank, rank 0 hands out the work and the others do it.
+
+    \b
+    Examples:
+      mpingest scan /data/run42
+      mpingest scan --format paths0 /data/run42 | xargs -0 ...
+      mpiexec -n 8 mpingest scan -o project.h5 /lustre/project
+      srun --mpi=pmi2 mpingest scan --format json --max-stat-rate 50000 /lustre/project > project.json
+
+    With several ranks a manifest is also made for csv and paths0: in the current directory, where no -o says
+    where, and only until it is listed. It must be on a file system that all ranks see.
+
+    \b
+    Exit codes: 0 all done; 1 could not run; 2 wrong usage; 3 ran to the end, some directories or entries could not be
+    read; 75 stopped early, what was seen is reported as partial and no manifest is left; 70 internal error.
+    """
+    from mpingest.farm.world import is_first_rank
+    from mpingest.jobs.scan import OutputClosed, Request, scan
+    from mpingest.scan.excludes import Excludes
+
+    try:
+        excludes = Excludes(exclude_file_type, exclude_file_name, exclude_directory_name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    rate = max_stat_rate or math.inf
+    request = Request(
+        root, output, format, top, stat_threads, rate, slice_size, excludes, one_file_system, stall_timeout or None
+    )
+    try:
+        found = scan(request)
+        if is_first_rank():
+            _print(found, format)
+    except (OutputClosed, BrokenPipeError):
+        _forget_output()
+        return
+    raise SystemExit(found.exit_code)
+
+
+def _print(found: Found, format: str) -> None:
+    from mpingest.jobs import statistics
+
+    if format == "json":
+        print(json.dumps(statistics.to_json(found), indent=1))
+    elif format == "table":
+        for line in statistics.lines(found):
+            print(_printable(line))
+    sys.stdout.flush()
+    for line in statistics.troubles(found):
+        click.echo(f"mpingest: {_printable(line)}", err=True)
+
+
+def _printable(line: str) -> str:
+    return line.encode(errors="backslashreplace").decode()
+
+
+def _forget_output() -> None:
+    """Whoever read our output has seen enough; Python shall not complain of it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,68 @@
+"""What all ranks of a world do together, asleep while they wait for one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from mpingest.errors import MpingestError
+from mpingest.farm.transport import wait_asleep
+from mpingest.farm.worker import COORDINATOR
+from mpingest.farm.world import abort_on_error
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+Answer = TypeVar("Answer")
+
+
+def on_first(comm: MPI.Comm | None, task: Callable[[], Answer]) -> Answer:
+    """Have rank 0 do it and tell all. comm: None for a world of one rank. Raises its MpingestError on all."""
+    answer: Answer | None = None
+    error: MpingestError | None = None
+    with abort_on_error(comm):
+        if comm is None or comm.rank == COORDINATOR:
+            try:
+                answer = task()
+            except MpingestError as problem:
+                error = problem
+        if comm is not None:
+            wait_asleep(comm.Ibarrier())
+            answer, error = comm.bcast((answer, error), COORDINATOR)
+    if error is not None:
+        raise error
+    assert answer is not None, "rank 0 either answers or fails"
+    return answer
+
+
+def reduce_bytes(comm: MPI.Comm | None, data: bytes, merge: Callable[[bytes, bytes], bytes]) -> bytes | None:
+    """What all ranks' data come to when merged, on rank 0; None on the others. Collective.
+
+    merge: associative. Ranks send along a binomial tree, so that none hears of more than log2(ranks) others.
+    """
+    if comm is None:
+        return data
+    step = 1
+    while step < comm.size:
+        if comm.rank & step:
+            _send(comm, data, comm.rank - step)
+            return None
+        if comm.rank + step < comm.size:
+            data = merge(data, _receive(comm, comm.rank + step))
+        step *= 2
+    return data
+
+
+def _send(comm: MPI.Comm, data: bytes, destination: int) -> None:
+    wait_asleep(comm.Isend(np.array([len(data)]), destination))
+    wait_asleep(comm.Isend(np.frombuffer(data, np.uint8), destination))
+
+
+def _receive(comm: MPI.Comm, source: int) -> bytes:
+    size = np.zeros(1, np.int64)
+    wait_asleep(comm.Irecv(size, source))
+    data = np.empty(int(size[0]), np.uint8)
+    wait_asleep(comm.Irecv(data, source))
+    return data.tobytes()

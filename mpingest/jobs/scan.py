@@ -1,0 +1,278 @@
+"""The life cycle of a scan without a zone: every rank surveys, rank 0 merges what they found and reports."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mpingest.errors import ExitCode, MpingestError
+from mpingest.farm.collective import on_first, reduce_bytes
+from mpingest.farm.transport import FarmResult, run_farm, wait_asleep
+from mpingest.farm.worker import COORDINATOR
+from mpingest.farm.world import abort_on_error, open_world_if_launched
+from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, OutputClosed, csv_rows, paths0
+from mpingest.jobs.manifest_out import ManifestOut, conclude_manifest, manifest_entries
+from mpingest.jobs.signals import stops_as_errors, stops_noted
+from mpingest.jobs.survey import ENDED, Sink, Survey, SurveyOptions, subtree
+from mpingest.scan.census import Census
+from mpingest.scan.directory import open_directory
+from mpingest.scan.excludes import Excludes
+from mpingest.scan.pool import StatPool
+from mpingest.scan.rate import StatRate
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+__all__ = ["Found", "OutputClosed", "Request", "scan"]
+
+LINES: dict[str, Lines] = {"csv": csv_rows, "paths0": paths0}
+"""Formats that tell of each entry."""
+
+RANK_DTYPE = np.dtype([(name, np.int64) for name in ("directories", "entries", "segments", "stopped", "peak_memory")])
+"""What one rank did; peak memory in bytes; stopped: the number of the signal, or 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for.
+
+    output:        where the manifest goes, None for nowhere
+    format:        a key of ``LINES``, else only statistics are wanted
+    top:           how many of the largest to name
+    threads:       stats in flight per rank
+    max_stat_rate: stats a second of all ranks together
+    stall_timeout: seconds without any progress on a rank after which the scan ends, None to wait for ever
+    """
+
+    root: str
+    output: str | None
+    format: str
+    top: int
+    threads: int
+    max_stat_rate: float
+    slice_size: int
+    excludes: Excludes
+    one_file_system: bool
+    stall_timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a scan has found; the census is whole on rank 0 only.
+
+    root:    absolute
+    stopped: why it ended early, else ""
+    ranks:   ``RANK_DTYPE``, shape (ranks,)
+    """
+
+    root: bytes
+    census: Census
+    seconds: float
+    stopped: str
+    unreadable: int
+    ranks: npt.NDArray[np.void]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of the command."""
+        if self.stopped:
+            return ExitCode.STOPPED_EARLY
+        return ExitCode.SOME_FAILED if self.unreadable else ExitCode.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What every rank has to know. scratch: the directory for segments, None where no manifest is needed."""
+
+    root: bytes
+    device: int | None
+    scratch: str | None
+    began_ns: int
+
+
+def scan(request: Request) -> Found:
+    """Scan a tree in this MPI world, or alone. Collective. Raises MpingestError, the same on all ranks."""
+    began = time.monotonic()
+    comm = open_world_if_launched()
+    if comm is not None and comm.size == 1:
+        comm = None
+    with stops_as_errors():
+        plan = on_first(comm, lambda: _plan(request, comm))
+        try:
+            with abort_on_error(comm):
+                census, ranks, stopped = _survey_and_merge(comm, plan, request)
+            unreadable = on_first(comm, lambda: _conclude(plan, request, census, ranks, complete=not stopped))
+        finally:
+            _remove(plan.scratch)
+    return Found(plan.root, census, time.monotonic() - began, stopped, unreadable, ranks)
+
+
+def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void], str]:
+    """The census, on rank 0 that of all ranks; what each rank did; why the scan ended early."""
+    try:
+        census, row, result = _survey(comm, plan, request)
+        ranks = _gathered(comm, row)
+        total = reduce_bytes(comm, census.pack(), _merged) if comm is not None else None
+    except BaseException:
+        _remove(plan.scratch)  # now: the whole world ends here
+        raise
+    return Census.unpack(total) if total is not None else census, ranks, _why_stopped(ranks, result)
+
+
+def _plan(request: Request, comm: MPI.Comm | None) -> _Plan:
+    root = _checked_root(request.root)
+    device = os.stat(root).st_dev if request.one_file_system else None
+    scratch = None
+    if request.output is not None:
+        scratch = _make_scratch(*_checked_output(request.output))
+    elif request.format in LINES and comm is not None:
+        scratch = _make_scratch(".", request.format)
+    return _Plan(root, device, scratch, time.time_ns())
+
+
+def _checked_root(root: str) -> bytes:
+    if not root:
+        raise MpingestError("root: the argument is empty; is a variable of the script not set?")
+    path = os.path.realpath(os.fsencode(root))
+    try:
+        os.close(open_directory(path))
+    except FileNotFoundError as error:
+        raise MpingestError(f"root {root}: no such directory") from error
+    except NotADirectoryError as error:
+        raise MpingestError(f"root {root}: is not a directory") from error
+    except OSError as error:
+        raise MpingestError(f"root {root}: cannot be read: {error.strerror}") from error
+    return path
+
+
+def _checked_output(output: str) -> tuple[str, str]:
+    """Directory and name of the manifest."""
+    directory, name = os.path.split(output)
+    if not name or os.path.isdir(output):
+        raise MpingestError(f"output {output!r}: is not the name of a file")
+    return directory or ".", name
+
+
+def _make_scratch(directory: str, name: str) -> str:
+    """A new directory for segments, on the file system where they will end."""
+    path = os.path.join(os.path.realpath(directory), f".{name}.{socket.gethostname()}-{os.getpid()}")
+    try:
+        os.mkdir(path, 0o700)
+    except OSError as error:
+        raise MpingestError(
+            f"{directory}: cannot be written to, where the manifest is made: {error.strerror}"
+        ) from error
+    return path
+
+
+def _remove(scratch: str | None) -> None:
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void], FarmResult]:
+    """What this rank has found and done, and how it ended."""
+    census = Census(plan.began_ns, request.top)
+    roots = [subtree(b"")]
+    segments = 0
+    with ExitStack() as stack:
+        noted = stack.enter_context(stops_noted())
+        if comm is not None and comm.rank == COORDINATOR:
+            watch = _Watch(noted)
+            result = run_farm(comm, roots, None, on_progress=watch.note, should_stop=watch.should_stop)
+        else:
+            sinks: list[Sink] = []
+            manifest = None
+            if plan.scratch:
+                rank = comm.rank if comm is not None else COORDINATOR
+                manifest = stack.enter_context(ManifestOut(plan.scratch, plan.root, rank))
+                sinks.append(manifest)
+            if request.format in LINES and comm is None:
+                sinks.append(stack.enter_context(_listing(request)))
+            workers = comm.size - 1 if comm is not None else 1
+            pool = stack.enter_context(StatPool(request.threads, StatRate(request.max_stat_rate / workers)))
+            options = SurveyOptions(
+                plan.root, plan.scratch, request.threads, request.slice_size, request.excludes, plan.device
+            )
+            survey = Survey(options, census, sinks, pool, shared=comm is not None, should_end=lambda: bool(noted))
+            with survey:
+                result = run_farm(comm, roots, survey, stall_timeout=request.stall_timeout)
+            segments = manifest.close() if manifest else 0
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    row = (census.directories, census.entries, segments, noted[0] if noted else 0, memory)
+    return census, np.array([row], RANK_DTYPE), result
+
+
+class _Watch:
+    """On rank 0: has the farm stopped once any rank was told to end."""
+
+    def __init__(self, noted: Sequence[int]) -> None:
+        self._noted = noted
+        self._ended = False
+
+    def note(self, counters: npt.NDArray[np.int64]) -> None:
+        self._ended = bool(counters.shape[1] and counters[:, ENDED].any())
+
+    def should_stop(self) -> bool:
+        return self._ended or bool(self._noted)
+
+
+def _gathered(comm: MPI.Comm | None, row: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Every rank's row, ``RANK_DTYPE``, shape (ranks,)."""
+    if comm is None:
+        return row
+    rows = np.empty((comm.size, RANK_DTYPE.itemsize // 8), np.int64)
+    wait_asleep(comm.Iallgather(row.view(np.int64), rows))
+    return rows.view(RANK_DTYPE)[:, 0]
+
+
+def _merged(first: bytes, second: bytes) -> bytes:
+    census = Census.unpack(first)
+    census.merge(Census.unpack(second))
+    return census.pack()
+
+
+def _why_stopped(ranks: npt.NDArray[np.void], result: FarmResult) -> str:
+    """What ended the scan early, "" if nothing did."""
+    if result.stalled:
+        rank, what = result.stalled[0]
+        return f"stopped, as rank {rank} makes no progress: {what}"
+    number = int(ranks["stopped"].max())
+    return f"stopped by {signal.Signals(number).name}" if number else ""
+
+
+def _conclude(plan: _Plan, request: Request, census: Census, ranks: npt.NDArray[np.void], *, complete: bool) -> int:
+    """On rank 0: puts the manifest in place and lists it; the number of what could not be read."""
+    ends = census.finish()
+    if plan.scratch and complete:
+        table = request.output or os.path.join(plan.scratch, "merged.h5")
+        conclude_manifest(plan.scratch, plan.root, ranks["segments"].tolist(), ends, table)
+        if request.format in LINES and len(ranks) > 1:
+            with manifest_entries(table) as found:
+                _remove(plan.scratch)  # for a launcher whose output nobody reads gives no rank the time to
+                with _listing(request) as listing:
+                    for path, entries in found:
+                        listing.write([(path, entries)])
+    return census.unreadable
+
+
+@contextmanager
+def _listing(request: Request) -> Iterator[Listing]:
+    """The listing that the user wants, on stdout."""
+    listing = Listing(sys.stdout.buffer, os.fsencode(request.root), LINES[request.format], alone=request.output is None)
+    if request.format == "csv":
+        listing.head(CSV_HEADER)
+    yield listing
+    listing.flush()
