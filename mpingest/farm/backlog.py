@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from mpingest.farm.units import Unit, UnitKind
 
 _BRANCHING = 4.0
-"""How much more a subtree holds than each of those in it: a guess; the simulator says how little it matters."""
+"""How much more a subtree holds than each of those in it: a guess."""
 _DEEPEST = 100
 
 

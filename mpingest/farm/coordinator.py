@@ -46,8 +46,8 @@ from mpingest.farm.messages import (
 from mpingest.farm.share import Share
 from mpingest.farm.units import Unit, UnitKind
 
-MAX_THIEVES = 16
-"""Thieves named in one GIVE: 10,000 ranks are fed from one in four rounds, and no victim serves many at once."""
+MAX_THIEVES = 32
+"""Thieves named in one GIVE: 10,000 ranks are fed from one in three rounds, and no victim serves many at once."""
 
 
 class _Estimates:

@@ -37,6 +37,8 @@ GROWTH = 4
 SMALLEST_PART = 16
 """Entries that a running slice is divided into at least, on average: a message each is worth it."""
 
+MOST_PARTS = 8
+"""Parts that running slices are divided into for one GIVE: each can be divided again where it gets to."""
 _ALL = 1 << 30
 """Parts for a division that leaves as little as possible."""
 
@@ -159,7 +161,7 @@ class Worker:
             return 0, 0, 0
         subtrees, slices, weight = self._backlog.subtrees, self._backlog.slices, self._backlog.slice_weight
         if self.running:
-            return subtrees, slices + divisible // SMALLEST_PART, weight + divisible
+            return subtrees, slices + min(MOST_PARTS, divisible // SMALLEST_PART), weight + divisible
         if slices:
             return subtrees, slices - 1, weight
         return max(0, subtrees - 1), 0, 0

@@ -120,6 +120,23 @@ def stop(comm):
     }
 
 
+def stall(comm):
+    """One of many units never gets anywhere."""
+
+    def work(unit: Unit) -> Iterable[Unit]:
+        if unit.kind is UnitKind.SUBTREE:
+            return (slice_of(b"%d" % number) for number in range(100))
+        time.sleep(8 if unit.payload == b"50" else 0.01)
+        return ()
+
+    result = run_farm(comm, [ROOT], ToyExecutor(work), stall_timeout=1.0)
+    return {
+        "stalled": comm.allgather(list(result.stalled)),
+        "dropped": result.shares["units_dropped"].tolist(),
+        "finished": int(result.shares["units_finished"].sum()),
+    }
+
+
 def fail(comm):
     """The last rank raises, each time in another place; the others run a unit that takes a minute, or idle."""
     where = sys.argv[2]
@@ -141,7 +158,7 @@ def fail(comm):
     run_farm(comm, [ROOT], ToyExecutor(work))
 
 
-PROGRAMS = {program.__name__: program for program in (count, idle, wake, large, cross, stop, fail)}
+PROGRAMS = {program.__name__: program for program in (count, idle, wake, large, cross, stop, stall, fail)}
 
 
 def main() -> None:

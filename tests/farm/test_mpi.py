@@ -77,6 +77,15 @@ def test_stop_ends_the_farm_early(ranks: int) -> None:
     assert outcome["seconds"] < 5
 
 
+def test_a_rank_that_stalls_ends_the_farm_for_all() -> None:
+    outcome = outcome_of(4, "stall")
+    [[[rank, what]]] = [outcome["stalled"][0]]
+    assert what == "unit 50"
+    assert outcome["stalled"] == [[[rank, what]]] * 4
+    assert outcome["dropped"][rank] == 1
+    assert outcome["finished"] == 100
+
+
 @pytest.mark.parametrize(
     ("where", "code", "message"),
     [

@@ -53,6 +53,42 @@ def test_an_executor_without_room_is_found_out() -> None:
         run_farm(None, [TREE.root], Full(TREE.spawned_by))
 
 
+def test_what_is_raised_by_who_looks_on_comes_out() -> None:
+    def fail(counters: object) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        run_farm(None, [TREE.root], ToyExecutor(TREE.spawned_by), on_progress=fail)
+
+
+def test_who_looks_on_holds_up_nothing() -> None:
+    """Each look takes 1.5 s; the farm takes 2.2 s, and waits only for the looks that are under way at the end."""
+    ends: list[float] = []
+
+    def work(unit: Unit) -> Iterable[Unit]:
+        time.sleep(1.1)
+        ends.append(time.monotonic())
+        return [Unit(UnitKind.SLICE, 1, 1, b"")] if unit.kind is UnitKind.SUBTREE else []
+
+    began = time.monotonic()
+    run_farm(None, [TREE.root], ToyExecutor(work), on_progress=lambda counters: time.sleep(1.5))
+    assert ends[-1] - began < 2.4
+
+
+def test_a_unit_that_makes_no_progress_is_given_up() -> None:
+    def work(unit: Unit) -> Iterable[Unit]:
+        if unit.kind is UnitKind.SUBTREE:
+            return [Unit(UnitKind.SLICE, 1, 1, b"%d" % number) for number in range(50)]
+        time.sleep(4 if unit.payload == b"7" else 0)
+        return []
+
+    result = run_farm(None, [Unit(UnitKind.SUBTREE, 0, 1, b"")], ToyExecutor(work), stall_timeout=0.5)
+    assert result.stopped
+    assert result.stalled == [(0, "unit 7")]
+    assert result.shares["units_dropped"].tolist() == [1]
+    assert result.shares["units_finished"].tolist() == [50]
+
+
 @pytest.mark.mpi(min_size=2)
 def test_all_ranks_get_the_same_result() -> None:
     from mpi4py import MPI

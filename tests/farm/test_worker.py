@@ -22,7 +22,7 @@ from mpingest.farm.messages import (
     encode,
 )
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.farm.worker import SMALLEST_PART, Worker
+from mpingest.farm.worker import MOST_PARTS, SMALLEST_PART, Worker
 
 SUBTREE, SLICE = UnitKind.SUBTREE, UnitKind.SLICE
 NOTHING = np.zeros(1, np.int64)
@@ -139,8 +139,13 @@ def test_a_backlog_that_shrank_is_told_when_due() -> None:
 
 def test_what_running_slices_could_be_divided_into_counts_as_slices() -> None:
     worker = worker_with([unit(SLICE, 1)])
-    [report] = said(worker, divisible=100)
-    assert (report.slices, report.slice_weight) == (1 + 100 // SMALLEST_PART, 10 + 100)
+    [report] = said(worker, divisible=50)
+    assert (report.slices, report.slice_weight) == (1 + 50 // SMALLEST_PART, 10 + 50)
+
+
+def test_no_more_parts_are_offered_than_pay() -> None:
+    [report] = said(worker_with([unit(SLICE, 1)]), divisible=1000)
+    assert (report.slices, report.slice_weight) == (1 + MOST_PARTS, 10 + 1000)
 
 
 def test_running_slices_are_divided_where_too_few_wait() -> None:
