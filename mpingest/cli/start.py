@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import click
@@ -113,6 +114,12 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     show_default=True,
     metavar="N",
     help="Stats in flight at most, per rank; more than one only where they are slow.",
+)
+@click.option(
+    "--max-stat-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Do no more than N stats a second, all ranks together [default: no limit].",
 )
 @click.option(
     "--sessions-per-rank",
@@ -245,6 +252,7 @@ def _run_options(chosen: dict[str, Any]) -> RunOptions:
         register_special=chosen["special"] == "register",
         follow=FollowLinks(chosen["follow_symlinks"]),
         stat_threads=chosen["stat_threads"],
+        max_stat_rate=chosen["max_stat_rate"] or math.inf,
         sessions=chosen["sessions_per_rank"],
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],

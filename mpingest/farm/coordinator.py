@@ -9,7 +9,7 @@ between two ranks:
 2. Hence a unit is always among the roots, or on a worker that does not count as idle, or in flight to such a worker.
    If no root is left and all workers count as idle, no unit exists anywhere.
 3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight, but for
-   a STOP that FINISH cannot overtake.
+   a STOP or an ALLOT that FINISH cannot overtake.
 
 FINISH is sent exactly when (2) and (3) hold: never before, and nothing follows it. It is always reached: a GIVE is
 always answered, a thief always gets its WORK (if need be an empty one, whereupon it says IDLE again), units are
@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from mpingest.farm.backlog import promise
 from mpingest.farm.messages import (
+    Allot,
     Finish,
     Give,
     Idle,
@@ -46,6 +47,8 @@ from mpingest.farm.messages import (
 from mpingest.farm.share import Share
 from mpingest.farm.units import Unit, UnitKind
 
+WORTH_TELLING = 0.05
+"""By how much a worker's allotment has to change for it to be told."""
 MAX_THIEVES = 32
 """Thieves named in one GIVE: 10,000 ranks are fed from one in three rounds, and no victim serves many at once."""
 
@@ -116,6 +119,7 @@ class Coordinator:
         self._roots = deque(roots)
         self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(workers)  # the longest idle first
         self._asked: set[int] = set()  # victims with an unanswered GIVE
+        self._allotted: dict[int, float] = {}
         self._subtrees = _Estimates(workers)
         self._slices = _Estimates(workers)
 
@@ -139,6 +143,20 @@ class Coordinator:
                 raise ProtocolError(f"{type(other).__name__} from rank {source} sent to the coordinator")
         self._note_counters(source, counters)
         return self._hand_out() + self._match() + self._finish_if_done()
+
+    def allot(self, per_second: float) -> list[Send]:
+        """Shares that out equally among the workers that don't count as idle; what others were told, they don't use.
+
+        Called now and then: until the next time, those that have been idle go on with what they were told before.
+        """
+        if self.finished:
+            return []
+        busy = [rank for rank in self._workers if rank not in self._idle]
+        part = per_second / max(1, len(busy))
+        told = [rank for rank in busy if abs(self._allotted.get(rank, 0.0) - part) > WORTH_TELLING * part]
+        self._allotted.update(dict.fromkeys(told, part))
+        data = encode(Allot(part))
+        return [Send(rank, data) for rank in told]
 
     def stop(self) -> list[Send]:
         """Has everything dropped that has not begun; FINISH follows once what runs is done, or given up as stalled."""

@@ -50,6 +50,9 @@ class Executor(Protocol):
     def throttle(self, waiting_slices: int) -> None:
         """Told each turn how many slices wait to begin: a running scan holds back while they are many."""
 
+    def allot(self, per_second: float) -> None:
+        """From now on this rank may do so many a second of what all ranks' executors together have a limit for."""
+
     def divisible(self) -> int:
         """Entries of running slices that nobody has begun. 0 where slices cannot be divided."""
 

@@ -81,6 +81,13 @@ class Give:
 
 
 @dataclass(frozen=True, slots=True)
+class Allot:
+    """Coordinator to a worker: of what all together may do so many times a second, this is your part."""
+
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Coordinator to all workers: drop what has not begun, finish what runs."""
 
@@ -90,7 +97,7 @@ class Finish:
     """Coordinator to all workers: no unit exists anywhere. The last message of all."""
 
 
-Message = Idle | Report | Stalled | Work | Give | Stop | Finish
+Message = Idle | Report | Stalled | Work | Give | Allot | Stop | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +116,16 @@ class _Tag(IntEnum):
     STOP = 5
     FINISH = 6
     STALLED = 7
+    ALLOT = 8
 
 
 _HEADER = struct.Struct("<BBxxI")
 _UNIT = np.dtype([("kind", "<i8"), ("depth", "<i8"), ("weight", "<i8"), ("size", "<i8")])
 _BACKLOG_FIELDS = 4
+_PER_SECOND = struct.Struct("<d")
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message) -> bytes:  # noqa: PLR0911 (one for each kind)
     """One message as bytes."""
     match message:
         case Idle(counters):
@@ -130,11 +139,13 @@ def encode(message: Message) -> bytes:
             return _pack(_Tag.WORK, 0, len(units), _pack_units(units))
         case Give(kind, thieves):
             return _pack(_Tag.GIVE, kind, len(thieves), _int64(thieves))
+        case Allot(per_second):
+            return _pack(_Tag.ALLOT, body=_PER_SECOND.pack(per_second))
         case Stop() | Finish():
             return _pack(_Tag.STOP if isinstance(message, Stop) else _Tag.FINISH)
 
 
-def decode(data: bytes) -> Message:
+def decode(data: bytes) -> Message:  # noqa: PLR0911
     """The inverse of ``encode``. Raises ProtocolError where the bytes are no message."""
     try:
         tag, flag, count = _HEADER.unpack_from(data)
@@ -151,6 +162,8 @@ def decode(data: bytes) -> Message:
                 return Work(_unpack_units(data, count))
             case _Tag.GIVE:
                 return Give(UnitKind(flag), _numbers(data, count).tolist())
+            case _Tag.ALLOT:
+                return Allot(*_PER_SECOND.unpack(data[_HEADER.size :]))
             case _Tag.STOP | _Tag.FINISH:
                 return Stop() if tag == _Tag.STOP else Finish()
     except (struct.error, ValueError) as error:

@@ -59,6 +59,7 @@ class _Wishes:
     on_progress: Callable[[Counters], None] | None
     should_stop: Callable[[], bool] | None
     stall_timeout: float | None
+    rate_limit: float | None
 
 
 def run_farm(
@@ -69,6 +70,7 @@ def run_farm(
     on_progress: Callable[[Counters], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     stall_timeout: float | None = None,
+    rate_limit: float | None = None,
 ) -> FarmResult:
     """Runs the roots and all that they spawn, each unit once, on the ranks of ``comm``. Collective.
 
@@ -82,13 +84,15 @@ def run_farm(
                    what runs has ended
     stall_timeout: seconds after which a rank whose units make no progress at all has the farm stopped, and gives them
                    up; None has all wait for it
+    rate_limit:    what all executors together may do so many times a second; each is allotted its part, equal among
+                   those that have work, by rank 0 and anew every second. Taken from rank 0
 
     ``on_progress`` and ``should_stop`` are called from a thread of their own.
 
     Raises ProtocolError where units were lost or done twice. An exception leaves the other ranks waiting: see
     ``world.abort_on_error``.
     """
-    wishes = _Wishes(on_progress, should_stop, stall_timeout)
+    wishes = _Wishes(on_progress, should_stop, stall_timeout, rate_limit)
     if comm is None or comm.size == 1:
         return _run_alone(roots, _required(executor), wishes)
     farm_comm, request = comm.Idup()  # so that no other traffic mixes with the farm's
@@ -101,7 +105,7 @@ def run_farm(
 def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> FarmResult:
     coordinator_link, worker_link = local_links()
     with _Observer(wishes) as observer:
-        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer)
+        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer, wishes.rate_limit)
         working = _Working(Worker(), worker_link, executor, wishes.stall_timeout, workers=1)
         _drive([coordinating, working])
     row = coordinating.share.row() + working.share.row()
@@ -115,7 +119,8 @@ def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, 
         _drive([working])
         return _concluded(comm, working.share, False, [])
     with _Observer(wishes) as observer:
-        coordinating = _Coordinating(Coordinator(range(1, comm.size), roots), link, observer)
+        coordinator = Coordinator(range(1, comm.size), roots)
+        coordinating = _Coordinating(coordinator, link, observer, wishes.rate_limit)
         _drive([coordinating])
     return _concluded(comm, coordinating.share, coordinating.stopped, coordinating.stalled)
 
@@ -239,8 +244,9 @@ class _Observer:
 class _Coordinating:
     """The loop of the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer) -> None:
+    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, rate_limit: float | None) -> None:
         self._coordinator = coordinator
+        self._rate_limit = rate_limit
         self._link = link
         self._observer = observer
         self._second = _Interval(_REPORT_SECONDS)
@@ -270,6 +276,8 @@ class _Coordinating:
         ended = heard and self._coordinator.finished  # true once: nothing is heard after FINISH
         if ended or self._second.is_over():
             self._observer.show(self._coordinator.counters.copy())
+            if self._rate_limit is not None:
+                self._link.send(self._coordinator.allot(self._rate_limit))
         if self._observer.wants_stop:
             self._link.send(self._coordinator.stop())
         return heard or self._link.still_sending()
@@ -324,6 +332,8 @@ class _Working:
             self._link.send(self._worker.receive(source, message, self._executor.divide))
             if self._worker.stopping and not was_stopping:
                 self._executor.stop()
+            if (allotment := self._worker.take_allotment()) is not None:
+                self._executor.allot(allotment)
             heard = True
         return heard
 

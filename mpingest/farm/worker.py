@@ -26,7 +26,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.backlog import Backlog
-from mpingest.farm.messages import Finish, Give, Idle, ProtocolError, Report, Send, Stalled, Stop, Work, decode, encode
+from mpingest.farm.messages import (
+    Allot,
+    Finish,
+    Give,
+    Idle,
+    ProtocolError,
+    Report,
+    Send,
+    Stalled,
+    Stop,
+    Work,
+    decode,
+    encode,
+)
 from mpingest.farm.share import Share
 from mpingest.farm.units import Unit, UnitKind
 
@@ -62,6 +75,7 @@ class Worker:
         self.running = 0
         self.stopping = False
         self.share = Share()
+        self._allotment: float | None = None
         self._backlog = Backlog()
         self._owes_answer = False
         self._has_stalled = False
@@ -83,6 +97,8 @@ class Worker:
         if self.finished:
             raise ProtocolError(f"message from rank {source} after FINISH")
         match decode(message):
+            case Allot(per_second):
+                self._allotment = per_second
             case Work(units):
                 self._accept(source, units)
             case Give(kind, thieves):
@@ -94,6 +110,11 @@ class Worker:
             case other:
                 raise ProtocolError(f"{type(other).__name__} from rank {source} sent to a worker")
         return []
+
+    def take_allotment(self) -> float | None:
+        """What it was allotted, once; None if that isn't new."""
+        allotment, self._allotment = self._allotment, None
+        return allotment
 
     def add(self, units: Sequence[Unit]) -> None:
         """Takes in new units that a running one has spawned."""

@@ -245,6 +245,10 @@ class Pipeline:
             if eased:
                 self._wake()
 
+    def allot(self, per_second: float) -> None:
+        """Stats from now on."""
+        self.tools.pool.rate.set(per_second)
+
     def divisible(self) -> int:
         """Entries of the slices under way that no thread has taken, but for those that will soon be done."""
         soon = int(WORTH_SECONDS * self.sessions / self._pace) if self._pace else 0

@@ -6,6 +6,7 @@ Rank 0 looks whether all is right and opens the run; every rank works; rank 0 me
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -235,9 +236,17 @@ def _farm(
         pipeline = None
         if comm.rank != COORDINATOR or comm.size == 1:
             tools = stack.enter_context(open_tools(comm.rank, opened, options))
+            tools.pool.rate.set(options.max_stat_rate / max(1, comm.size - 1))  # until rank 0 says otherwise
             pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, options.sessions))
         progress = _progress(opened.run)
-        result = run_farm(comm, roots, pipeline, on_progress=progress, stall_timeout=options.stall_timeout)
+        result = run_farm(
+            comm,
+            roots,
+            pipeline,
+            on_progress=progress,
+            stall_timeout=options.stall_timeout,
+            rate_limit=None if math.isinf(options.max_stat_rate) else options.max_stat_rate,
+        )
         if pipeline:
             counts = pipeline.counters()
     gathered = np.zeros((comm.size, tally.SIZE), np.int64)

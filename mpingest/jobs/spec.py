@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class RunOptions:
     checksum: the catalog is to have a checksum of each object.
     excludes: what is not looked at.
     register_special: register sockets, pipes and devices, too.  follow: which links are followed.
-    stat_threads: stats in flight at most, per rank.
+    stat_threads: stats in flight at most, per rank.  max_stat_rate: stats a second of all ranks together.
     sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
     idle_seconds: after which a connection that nobody uses is closed.
@@ -81,6 +82,7 @@ class RunOptions:
     register_special: bool = False
     follow: FollowLinks = FollowLinks.NO
     stat_threads: int = 8
+    max_stat_rate: float = math.inf
     sessions: int = 2
     slice_size: int = 1000
     zone_timeout: float = 900.0

@@ -306,6 +306,10 @@ class Survey:
             if eased:
                 self._changed.notify_all()
 
+    def allot(self, per_second: float) -> None:
+        """Stats from now on."""
+        self._pool.rate.set(per_second)
+
     def divisible(self) -> int:
         """0: what the threads can spare is with the farm already."""
         return 0

@@ -466,3 +466,15 @@ def test_a_stat_that_hangs_ends_the_scan_in_time(
     assert b"/stuck/hang-here for " in done.stderr
     assert json.loads(done.stdout)["partial"]
     assert os.listdir(scan.directory) == []
+
+
+def test_a_limit_on_stats_is_that_of_all_ranks(scan: Scan, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for number in range(1200):
+        path = root / f"dir{number % 12}" / f"file{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    began = time.monotonic()
+    assert scan("--max-stat-rate", "400", root, ranks=4).returncode == 0
+    # Whoever has work gets the part of those that have none, and no one more than there is.
+    assert 2.5 < time.monotonic() - began < 9

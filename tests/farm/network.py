@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 
 from mpingest.farm.coordinator import Coordinator
-from mpingest.farm.messages import Finish, Send, Stop, decode
+from mpingest.farm.messages import Allot, Finish, Send, Stop, decode
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.farm.worker import Worker
 
@@ -177,6 +177,9 @@ class Network:
     def stop(self) -> None:
         self.post(0, self.coordinator.stop())
 
+    def allot(self, per_second: float) -> None:
+        self.post(0, self.coordinator.allot(per_second))
+
     def deliver(self, source: int, destination: int) -> None:
         message = self._channels[source, destination].popleft()
         if destination == 0:
@@ -194,7 +197,7 @@ class Network:
             self.messages += 1
 
     def _check_end(self) -> None:
-        """The coordinator says that all is done: nothing is in flight but STOPs, no one holds or runs a unit."""
+        """The coordinator says that all is done: only STOPs and ALLOTs are in flight, no one holds or runs a unit."""
         in_flight = [decode(message) for channel in self._channels.values() for message in channel]
-        assert all(isinstance(message, Stop) for message in in_flight)
+        assert all(isinstance(message, Stop | Allot) for message in in_flight)
         assert not any(node.worker.waiting or node.worker.running for node in self.nodes.values())

@@ -9,6 +9,7 @@ import pytest
 
 from mpingest.farm.coordinator import MAX_THIEVES, Coordinator
 from mpingest.farm.messages import (
+    Allot,
     Finish,
     Give,
     Idle,
@@ -151,3 +152,14 @@ def test_counters_stand_in_the_row_of_their_rank() -> None:
 def test_what_cannot_be_is_refused(heard: Sequence[tuple[int, bytes]]) -> None:
     with pytest.raises(ProtocolError):
         hears(farm(2), *heard)
+
+
+def test_a_limit_is_shared_among_those_that_work() -> None:
+    coordinator = Coordinator(range(1, 5), roots(2))
+    coordinator.start()
+    told = {send.destination: decode(send.payload) for send in coordinator.allot(1000.0)}
+    assert told == {1: Allot(500.0), 2: Allot(500.0)}
+    assert coordinator.allot(1000.0) == []
+    assert coordinator.allot(1010.0) == [], "too little to be told"
+    hears(coordinator, (2, IDLE))
+    assert {send.destination: decode(send.payload) for send in coordinator.allot(1000.0)} == {1: Allot(1000.0)}

@@ -16,7 +16,7 @@ _ANY = st.integers(0, 10**6)
 
 
 class Farm(RuleBasedStateMachine):
-    """Any interleaving of messages, units that run, spawn and get stuck, and a stop."""
+    """Any interleaving of messages, units that run, spawn and get stuck, allotments and a stop."""
 
     @initialize(tree=trees, workers=st.integers(1, 5), room=st.integers(1, 3))
     def begin(self, tree: Tree, workers: int, room: int) -> None:
@@ -56,6 +56,10 @@ class Farm(RuleBasedStateMachine):
             rank = ranks[which % len(ranks)]
             self.network.post(rank, self.network.nodes[rank].stall())
             self.may_drop = True
+
+    @rule(per_second=st.floats(0, 1e9))
+    def allot(self, per_second: float) -> None:
+        self.network.allot(per_second)
 
     @rule()
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpingest.farm.messages import (
+    Allot,
     Finish,
     Give,
     Idle,
@@ -34,6 +35,7 @@ messages = st.one_of(
     st.builds(Stalled, st.binary(max_size=100)),
     st.builds(Work, st.lists(units, max_size=20)),
     st.builds(Give, kinds, st.lists(st.integers(0, 10**6), max_size=16)),
+    st.builds(Allot, st.floats(allow_nan=False)),
     st.builds(Stop),
     st.builds(Finish),
 )

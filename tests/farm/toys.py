@@ -67,6 +67,9 @@ class ToyExecutor:
     def throttle(self, waiting_slices: int) -> None:
         self.most_waiting_slices = max(self.most_waiting_slices, waiting_slices)
 
+    def allot(self, per_second: float) -> None:
+        self.allotted = per_second
+
     def divisible(self) -> int:
         return 0
 
