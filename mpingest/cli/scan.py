@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpingest.cli.excludes import exclude_options, excludes_of
+from mpingest.cli.scanning import excludes_of, scan_options
 
 if TYPE_CHECKING:
     from mpingest.jobs.scan import Found
@@ -38,39 +38,8 @@ FORMATS = ("table", "json", "csv", "paths0")
     metavar="N",
     help="Name the N largest files, and directories with the most bytes and entries.",
 )
-@click.option(
-    "--stat-threads",
-    type=click.IntRange(1, 256),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Entries whose lstat is under way at a time, for each rank.",
-)
-@click.option(
-    "--max-stat-rate",
-    type=click.FloatRange(0, min_open=True),
-    metavar="N",
-    help="Do no more than N lstats a second, all ranks together. [default: no limit]",
-)
-@click.option(
-    "--slice-size",
-    type=click.IntRange(1, 100_000),
-    default=1000,
-    show_default=True,
-    metavar="N",
-    help="Names of one directory that travel between ranks as one unit.",
-)
-@exclude_options
+@scan_options
 @click.option("-x", "--one-file-system", is_flag=True, help="Do not go into directories on other file systems.")
-@click.option(
-    "--stall-timeout",
-    type=click.FloatRange(0),
-    default=900.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="End the scan with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
-    "it names rank and path. 0: never.",
-)
 def scan(
     root: str,
     output: str | None,

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from mpingest.cli.excludes import exclude_options, excludes_of
 from mpingest.cli.framework import framework_options, spelled_either_way
+from mpingest.cli.scanning import excludes_of, scan_options
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.jobs.directory import default_jobs_directory
@@ -74,7 +74,7 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Have a SHA-256 of each file in the catalog: computed while it is read and verified by the server, or, of "
     "registered files, computed by the server.",
 )
-@exclude_options
+@scan_options
 @click.option(
     "--special",
     type=click.Choice(["skip", "register"]),
@@ -108,33 +108,11 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Run again so long after each start, until stopped.",
 )
 @click.option(
-    "--stat-threads",
-    type=click.IntRange(1, 256),
-    default=8,
-    show_default=True,
-    metavar="N",
-    help="Stats in flight at most, per rank; more than one only where they are slow.",
-)
-@click.option(
-    "--max-stat-rate",
-    type=click.FloatRange(0, min_open=True),
-    metavar="N",
-    help="Do no more than N stats a second, all ranks together [default: no limit].",
-)
-@click.option(
     "--sessions-per-rank",
     type=click.IntRange(1, 64),
     default=2,
     show_default=True,
     help="Threads per rank, each with a connection of its own.",
-)
-@click.option(
-    "--slice-size",
-    "--files-per-task",
-    type=click.IntRange(1, 100_000),
-    default=1000,
-    show_default=True,
-    help="Entries of one directory that travel between ranks as one unit.",
 )
 @click.option(
     "--zone-timeout",
@@ -143,15 +121,6 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     show_default=True,
     metavar="SECONDS",
     help="How long to wait for a zone that stops answering before the run ends with exit code 75.",
-)
-@click.option(
-    "--stall-timeout",
-    type=click.FloatRange(0),
-    default=900.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="End the run with exit code 75 if a rank makes no progress for so long, as when a file server is dead; "
-    "it names rank and path. 0: never.",
 )
 @click.option(
     "--irods-idle-disconnect-seconds",

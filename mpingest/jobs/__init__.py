@@ -2,6 +2,7 @@
 
 ``spec``       what a job is and how a run is to go
 ``directory``  the job directory on disk and its lock
+``root``       the directory that is to be scanned
 ``preflight``  what has to be right before anything is written
 ``units``      directories and slices as units of the farm
 ``pipeline``   a worker: scan, diff, collections, entries, in threads of its own

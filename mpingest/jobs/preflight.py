@@ -17,25 +17,6 @@ _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
 
 
-def checked_root(root: str, *, allow_empty: bool) -> bytes:
-    """The absolute root. Raises MpingestError where it can't be scanned, or is empty and that isn't meant."""
-    if not root:
-        raise MpingestError("root: the argument is empty; is a variable of the script not set?")
-    path = os.path.realpath(os.fsencode(root))
-    try:
-        with os.scandir(path) as entries:
-            empty = next(entries, None) is None
-    except FileNotFoundError as error:
-        raise MpingestError(f"root {root}: no such directory") from error
-    except NotADirectoryError as error:
-        raise MpingestError(f"root {root}: is not a directory") from error
-    except OSError as error:
-        raise MpingestError(f"root {root}: cannot be read: {error.strerror}") from error
-    if empty and not allow_empty:
-        raise MpingestError(f"root {root}: is empty; is it mounted? If it is meant to be empty, give --allow-empty")
-    return path
-
-
 def checked_target(target: str, zone: str) -> str:
     """The target collection, normalised. Raises MpingestError where it can't be one of the zone."""
     try:

@@ -37,10 +37,10 @@ from mpingest.jobs.preflight import (
     check_resource,
     check_writable,
     checked_jobs_directory,
-    checked_root,
     checked_target,
 )
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
+from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.summary import Summary

@@ -25,10 +25,10 @@ from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, OutputClosed, csv_rows, paths0
 from mpingest.jobs.manifest_out import ManifestOut, conclude_manifest, manifest_entries
+from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import stops_as_errors, stops_noted
 from mpingest.jobs.survey import ENDED, Sink, Survey, SurveyOptions, subtree
 from mpingest.scan.census import Census
-from mpingest.scan.directory import open_directory
 from mpingest.scan.excludes import Excludes
 from mpingest.scan.pool import StatPool
 from mpingest.scan.rate import StatRate
@@ -133,7 +133,7 @@ def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> t
 
 
 def _plan(request: Request, comm: MPI.Comm | None) -> _Plan:
-    root = _checked_root(request.root)
+    root = checked_root(request.root, allow_empty=True)
     device = os.stat(root).st_dev if request.one_file_system else None
     scratch = None
     if request.output is not None:
@@ -141,21 +141,6 @@ def _plan(request: Request, comm: MPI.Comm | None) -> _Plan:
     elif request.format in LINES and comm is not None:
         scratch = _make_scratch(".", request.format)
     return _Plan(root, device, scratch, time.time_ns())
-
-
-def _checked_root(root: str) -> bytes:
-    if not root:
-        raise MpingestError("root: the argument is empty; is a variable of the script not set?")
-    path = os.path.realpath(os.fsencode(root))
-    try:
-        os.close(open_directory(path))
-    except FileNotFoundError as error:
-        raise MpingestError(f"root {root}: no such directory") from error
-    except NotADirectoryError as error:
-        raise MpingestError(f"root {root}: is not a directory") from error
-    except OSError as error:
-        raise MpingestError(f"root {root}: cannot be read: {error.strerror}") from error
-    return path
 
 
 def _checked_output(output: str) -> tuple[str, str]:
