@@ -5,9 +5,10 @@ Its half of the protocol; ``coordinator`` has the argument why the end is exact:
 * It begins without units, counts as idle, and waits. Later it says IDLE once when it holds no unit and runs none, and
   then waits again: until WORK arrives it sends nothing but the answer to a GIVE that crossed its IDLE.
 * Each GIVE is answered by exactly one WORK, possibly empty, to every thief named, and one REPORT marked as answer.
-* It reports of itself when what could be stolen has doubled since its last word, so that a backlog of n costs
-  O(log n) messages. That it has shrunk is told by answers, and else when the driver says that news are due: a worker
-  whose backlog comes and goes is quiet unless someone steals from it.
+* It reports of itself when what could be stolen has grown fourfold since its last word, so that a backlog of n costs
+  O(log n) messages; of slices only where it has told of no subtrees, which are stolen first. That it has shrunk is
+  told by answers, and else when the driver says that news are due: a worker whose backlog comes and goes is quiet
+  unless someone steals from it.
 * Running slices count as backlog, as far as their entries have not begun: a GIVE that finds too few slices waiting
   has them divided. What is divided off is a new unit that a running one has spawned, so nothing else changes.
 
