@@ -47,8 +47,8 @@ class Executor(Protocol):
     def counters(self) -> npt.NDArray[np.int64]:
         """The progress so far, int64, shape (k,), the same k on all ranks."""
 
-    def throttle(self, waiting_slices: int) -> None:
-        """Told each turn how many slices wait to begin: a running scan holds back while they are many."""
+    def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
+        """Told each turn how many units wait to begin: what runs holds back while they are many."""
 
     def allot(self, per_second: float) -> None:
         """From now on this rank may do so many a second of what all ranks' executors together have a limit for."""

@@ -314,7 +314,7 @@ class _Working:
         happened = [heard, self._collect(), self._begin()]
         if self._stall_timeout and self._worker.running and self._second.is_over():
             self._look_for_stall(self._stall_timeout)
-        self._executor.throttle(self._worker.waiting_slices)
+        self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
         counters, divisible = self._executor.counters(), self._executor.divisible()
         self._link.send(self._worker.speak(counters, divisible, self._report.is_over()))
         return any(happened) or self._link.still_sending()

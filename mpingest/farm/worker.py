@@ -93,6 +93,11 @@ class Worker:
         """Slices held that have not begun."""
         return self._backlog.slices
 
+    @property
+    def waiting_subtrees(self) -> int:
+        """Subtrees held that have not begun."""
+        return self._backlog.subtrees
+
     def receive(self, source: int, message: bytes, divide: Divide) -> list[Send]:
         """Handles one message. Raises ProtocolError where it cannot be right in this state."""
         if self.finished:

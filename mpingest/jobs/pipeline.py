@@ -237,7 +237,7 @@ class Pipeline:
         """The tally, shape (tally.SIZE,)."""
         return self.tools.counts()
 
-    def throttle(self, waiting_slices: int) -> None:
+    def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
         with self._changed:
             eased = waiting_slices < self._slices_waiting

@@ -47,6 +47,8 @@ AHEAD_SECONDS = 0.025
 """How much work threads keep before them: they come to the farm's main loop for more every few ms at best, and what a
 thread has found it counts and records in one go when it runs out of work, which takes as long for little as for much.
 """
+SHOWN = 32
+"""Directories that wait with the farm at most, for others: more go there as they go, every few ms."""
 PACE_SECONDS = 0.02
 """What is measured for at least, to tell how much work that is."""
 PATIENCE_SECONDS = 1.0
@@ -224,6 +226,7 @@ class Survey:
         self._pace = _Pace()
         self._keep = 1
         self._slices_at_farm = 0
+        self._directories_at_farm = 0
         self._reading = 0  # threads that read names for others
         self._first: Unit | None = None
         self._abandoned = False
@@ -259,7 +262,7 @@ class Survey:
         """Whether threads will soon have nothing of their own."""
         if kind is UnitKind.SLICE:
             return len(self._slices) < self._own_slices()
-        return len(self._directories) < max(self._keep, self._idle)
+        return len(self._directories) < max(self._keep // 4, self._idle, 1)
 
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit, after what they have."""
@@ -298,11 +301,12 @@ class Survey:
         with self._counting:
             return np.array([census.directories, census.entries, census.unreadable, self._should_end()], np.int64)
 
-    def throttle(self, waiting_slices: int) -> None:
+    def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
         """Reading pauses while many slices wait."""
         with self._changed:
             eased = waiting_slices < self._slices_at_farm
             self._slices_at_farm = waiting_slices
+            self._directories_at_farm = waiting_subtrees
             if eased:
                 self._changed.notify_all()
 
@@ -343,11 +347,13 @@ class Survey:
         return units
 
     def _offer(self) -> None:
-        """Gives the farm what the threads won't come to soon."""
+        """Gives the farm of what the threads won't come to soon as much as others may take until the next turn."""
         if not self._shared or self._first is None:
             return
         self._keep = max(1, self._idle, int(AHEAD_SECONDS * self._pace.of(self._visits, time.monotonic())))
-        units = [self._take_last() for _ in range(len(self._directories) - self._keep)]
+        spare = min(len(self._directories) - self._keep, SHOWN - self._directories_at_farm)
+        units = [self._take_last() for _ in range(spare)]
+        self._directories_at_farm += len(units)
         surplus = len(self._slices) - self._own_slices()
         units += [self._slices.popleft().to_unit() for _ in range(surplus)]
         if units:

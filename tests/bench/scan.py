@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpingest.farm.world import find_mpiexec
 from tests.bench._latency import build_shim, delayed
 
 FIELDS = "%m %n %U %G %i %s %T@ %C@ %p\\n"
@@ -176,7 +177,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--real", type=Path, default=Path("/usr"), help="a tree as it is found in life")
     parser.add_argument("--latency", type=int, default=300, help="microseconds of delay in each stat")
-    parser.add_argument("--only", choices=["warm", "latency"], help="one part of the bench")
+    parser.add_argument("--only", choices=["warm", "worlds", "latency"], help="one part of the bench")
     parser.add_argument("--huge", action="store_true", help="also the memory of a directory of 2,000,000 names")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     return parser.parse_args()
@@ -222,16 +223,53 @@ def latency(options: argparse.Namespace, shim: Path) -> dict[str, object]:
     return {"seconds": figures, "many threads": show_speedups(figures, pairs)}
 
 
+WORLDS = (1, 2, 4, 8)
+
+
+def worlds(options: argparse.Namespace, mpiexec: str) -> dict[str, float]:
+    """Median seconds by workers, as the scan itself tells them: how more workers do on the cores that there are.
+
+    Beside them one ``find``, and two at once that share the tree: what two processes can gain on this machine.
+    """
+    root = made(options.dir, "worlds", lambda path: wide(path, 2400, 200, beside=120_000))
+    halves = [sorted(root.iterdir())[part::2] for part in range(2)]
+    seconds: dict[str, list[float]] = {}
+    for _ in range(options.rounds):
+        for finds in ([[root]], halves):
+            began = time.perf_counter()
+            running = [
+                subprocess.Popen(["find", *paths, "-printf", FIELDS], stdout=subprocess.DEVNULL) for paths in finds
+            ]
+            for process in running:
+                process.wait()
+            seconds.setdefault(f"find x {len(finds)}", []).append(time.perf_counter() - began)
+        for workers in random.sample(WORLDS, len(WORLDS)):
+            command = [mpiexec, "-n", str(workers + 1), sys.executable, "-m", "mpingest", "scan", str(root)]
+            command += ["--format", "json", "--stat-threads", "1"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+            seconds.setdefault(f"workers x {workers}", []).append(float(json.loads(done.stdout)["seconds"]))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"\nworlds: seconds (median of {options.rounds}) and how many times as fast as one")
+    for name, value in medians.items():
+        print(f"{name:42}{value:9.3f} {medians[name.split(' x ')[0] + ' x 1'] / value:5.2f} x")
+    return medians
+
+
 def main() -> None:
     options = arguments()
     options.dir.mkdir(parents=True, exist_ok=True)
     results: dict[str, object] = {"rounds": options.rounds, "latency_us": options.latency}
-    if options.only != "latency":
+    if options.only in (None, "warm"):
         results["warm"] = warm(options)
+    mpiexec = find_mpiexec()
+    if mpiexec is None:
+        print("no mpiexec: no worlds")
+    elif options.only in (None, "worlds"):
+        results["worlds"] = worlds(options, mpiexec)
     shim = build_shim(options.dir)
     if shim is None:
         print("no C compiler: no stats with latency")
-    elif options.only != "warm":
+    elif options.only in (None, "latency"):
         results["latency"] = latency(options, shim)
     if options.huge:
         results["huge"] = huge(options.dir)

@@ -64,7 +64,7 @@ class ToyExecutor:
     def counters(self) -> npt.NDArray[np.int64]:
         return np.array([self._finished])
 
-    def throttle(self, waiting_slices: int) -> None:
+    def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
         self.most_waiting_slices = max(self.most_waiting_slices, waiting_slices)
 
     def allot(self, per_second: float) -> None:

@@ -260,7 +260,7 @@ class Simulation:
         executor.delay = end - at
         while unit := worker.take(executor.room_for):
             executor.begin(unit)
-        executor.throttle(worker.waiting_slices)
+        executor.throttle(worker.waiting_slices, worker.waiting_subtrees)
         executor.delay = 0.0
         due = at >= rank.due_at
         end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(), due), end)

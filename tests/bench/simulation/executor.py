@@ -128,7 +128,7 @@ class SimulatedExecutor:
     def counters(self) -> npt.NDArray[np.int64]:
         return _COUNTERS + self.done
 
-    def throttle(self, waiting_slices: int) -> None:
+    def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
         self._waiting = waiting_slices
         if self._reading and self.reader_ends == inf:
             self._read_on()
