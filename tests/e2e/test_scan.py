@@ -457,7 +457,7 @@ def test_a_stat_that_hangs_ends_the_scan_in_time(
 ) -> None:
     shim = build_shim(tmp_path)
     if shim is None:
-        pytest.skip("no C compiler")
+        pytest.skip("no C compiler: install gcc")
     root = make_tree({f"dir{number}/file": b"" for number in range(100)} | {"stuck/hang-here": b""})
     scan.environment |= delayed(shim, hang="hang-here")
     done = scan("--format", "json", "--stall-timeout", "2", "-o", "tree.h5", root, ranks=ranks)

@@ -15,6 +15,7 @@ from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
+from tests.bench._latency import build_shim, delayed
 from tests.conftest import CommandLine, mpiexec
 from tests.e2e.checking import assert_put, assert_registered, objects_below
 
@@ -284,3 +285,23 @@ def test_a_signal_ends_a_run_that_hangs_and_the_log_names_the_path(
     assert f"ingesting {root}/dead/hung" in log
     again = mpingest.start(root, target, "--event-handler", script)
     assert again["total"]["change_unchanged"] == 20
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_a_stat_that_hangs_ends_the_run_with_75(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str, ranks: int
+) -> None:
+    shim = build_shim(tmp_path)
+    if shim is None:
+        pytest.skip("no C compiler: install gcc")
+    root = make_tree({f"dir{number % 7}/file{number}": b"x" for number in range(100)} | {"dead/hang-here": b"x"})
+    fine = mpingest.environment
+    mpingest.environment = fine | delayed(shim, hang="hang-here")
+    done = mpingest("start", "--stall-timeout", "3", root, target, ranks=ranks, timeout=60)
+    assert done.returncode == 75, done.stderr
+    [stalled] = mpingest.summary()["stalled"]
+    assert f"scanning {root}/dead/hang-here for " in stalled["at"]
+    assert f"rank {stalled['rank']}: scanning {root}/dead/hang-here" in done.stdout
+    mpingest.environment = fine
+    mpingest.start(root, target, ranks=ranks)
+    assert assert_registered(session, root, target) == 101
