@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, powerless
 from tests.e2e.checking import assert_put, collections_below, objects_below
 from tests.e2e.test_start import settle
 
@@ -135,20 +134,12 @@ def test_links_are_followed_as_asked_and_never_in_circles(
     assert mpingest.start(root, target, *options, ranks=ranks)["total"]["requests"] == 0
 
 
-@pytest.fixture
-def powerless(mpingest: CommandLine) -> None:
-    """Root, too, is kept from reading what its mode forbids."""
-    if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv") or pytest.skip("no setpriv: install util-linux")
-        mpingest.prefix = [setpriv, "--bounding-set", "-dac_override,-dac_read_search"]
-
-
 @RANKS
-@pytest.mark.usefixtures("powerless")
 def test_what_may_not_be_read_fails_alone(
     mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, ranks: int
 ) -> None:
     root = make_tree({"open": b"open", "locked": b"locked", "closed/file": b"file", "unlisted/file": b"file"})
+    mpingest.prefix = powerless()
     modes = {"locked": 0o000, "closed": 0o000, "unlisted": 0o311}
     for name, mode in modes.items():
         (root / name).chmod(mode)

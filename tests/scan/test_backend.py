@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -25,13 +24,15 @@ from mpingest.scan.excludes import FILE_TYPES
 from mpingest.scan.names import NameSlice
 
 FOREVER = 1 << 60
+NO_NATIVE = "the compiled helper is not there: install a C compiler and the headers of Python, then mpingest again"
 EVERYTHING = 1 << 30
 
 
 @pytest.fixture(params=["_native", "_portable"])
 def backend(request: pytest.FixtureRequest) -> ModuleType:
     name = f"mpingest.scan.{request.param}"
-    return pytest.importorskip(name, exc_type=ImportError) if request.param == "_native" else import_module(name)
+    module: ModuleType = pytest.importorskip(name, reason=NO_NATIVE, exc_type=ImportError)
+    return module
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_every_name_once_with_its_type(backend: ModuleType, tmp_path: Path, fd: 
 
 
 def test_types_of_what_is_no_file(tmp_path: Path, fd: int) -> None:
-    native = pytest.importorskip("mpingest.scan._native", exc_type=ImportError)
+    native = pytest.importorskip("mpingest.scan._native", reason=NO_NATIVE, exc_type=ImportError)
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
@@ -138,7 +139,7 @@ def test_what_is_no_directory_cannot_be_read(backend: ModuleType, tmp_path: Path
 
 
 def test_a_closed_reader_does_not_read(tmp_path: Path, fd: int) -> None:
-    native = pytest.importorskip("mpingest.scan._native", exc_type=ImportError)
+    native = pytest.importorskip("mpingest.scan._native", reason=NO_NATIVE, exc_type=ImportError)
     (tmp_path / "a").touch()
     reader = native.NameReader(fd, True)
     reader.close()
@@ -259,7 +260,7 @@ def test_arrays_that_do_not_belong_together_are_refused(
 
 
 def test_what_is_read_only_or_scattered_is_not_written_to(fd: int) -> None:
-    native = pytest.importorskip("mpingest.scan._native", exc_type=ImportError)
+    native = pytest.importorskip("mpingest.scan._native", reason=NO_NATIVE, exc_type=ImportError)
     offsets = np.array([0, 1, 2], np.uint32)
     locked = np.zeros(2, ENTRY_DTYPE)
     locked.flags.writeable = False
@@ -271,7 +272,7 @@ def test_what_is_read_only_or_scattered_is_not_written_to(fd: int) -> None:
 @pytest.mark.parametrize(("value", "expected"), [("0", "MPINGEST_NATIVE=0"), ("1", None)])
 def test_the_environment_forces_the_portable_one(value: str, expected: str | None) -> None:
     if expected is None:
-        pytest.importorskip("mpingest.scan._native", exc_type=ImportError)
+        pytest.importorskip("mpingest.scan._native", reason=NO_NATIVE, exc_type=ImportError)
     code = "from mpingest.scan import backend; print(backend.WHY_NOT_NATIVE, backend.NameReader.__module__)"
     environment = os.environ | {"MPINGEST_NATIVE": value}
     output = subprocess.run(

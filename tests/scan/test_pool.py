@@ -40,7 +40,7 @@ def fd(folder: bytes) -> Iterator[int]:
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = build_shim(tmp_path_factory.mktemp("shim"))
     if built is None:
-        pytest.skip("no C compiler")
+        pytest.skip("no C compiler: install gcc")
     return built
 
 
