@@ -74,6 +74,7 @@ class Found:
     """What a scan has found; the census is whole on rank 0 only.
 
     root:    absolute
+    seconds, scan_seconds: in all, and from when all ranks were there until all was counted
     stopped: why it ended early, else ""
     ranks:   ``RANK_DTYPE``, shape (ranks,)
     """
@@ -81,6 +82,7 @@ class Found:
     root: bytes
     census: Census
     seconds: float
+    scan_seconds: float
     stopped: str
     unreadable: int
     ranks: npt.NDArray[np.void]
@@ -111,13 +113,15 @@ def scan(request: Request) -> Found:
         comm = None
     with stops_as_errors():
         plan = on_first(comm, lambda: _plan(request, comm))
+        ready = time.monotonic()
         try:
             with abort_on_error(comm):
                 census, ranks, stopped = _survey_and_merge(comm, plan, request)
+            scan_seconds = time.monotonic() - ready
             unreadable = on_first(comm, lambda: _conclude(plan, request, census, ranks, complete=not stopped))
         finally:
             _remove(plan.scratch)
-    return Found(plan.root, census, time.monotonic() - began, stopped, unreadable, ranks)
+    return Found(plan.root, census, time.monotonic() - began, scan_seconds, stopped, unreadable, ranks)
 
 
 def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Census, npt.NDArray[np.void], str]:

@@ -44,6 +44,7 @@ def to_json(found: Found) -> dict[str, Any]:
     return {
         "root": os.fsdecode(found.root),
         "seconds": round(found.seconds, 3),
+        "scan_seconds": round(found.scan_seconds, 3),
         "began_ns": census.began_ns,
         "partial": bool(found.stopped),
         "stopped": found.stopped,

@@ -227,7 +227,7 @@ WORLDS = (1, 2, 4, 8)
 
 
 def worlds(options: argparse.Namespace, mpiexec: str) -> dict[str, float]:
-    """Median seconds by workers, as the scan itself tells them: how more workers do on the cores that there are.
+    """Median seconds by workers, from when all ranks are there: how more workers do on the cores that there are.
 
     Beside them one ``find``, and two at once that share the tree: what two processes can gain on this machine.
     """
@@ -247,7 +247,7 @@ def worlds(options: argparse.Namespace, mpiexec: str) -> dict[str, float]:
             command = [mpiexec, "-n", str(workers + 1), sys.executable, "-m", "mpingest", "scan", str(root)]
             command += ["--format", "json", "--stat-threads", "1"]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-            seconds.setdefault(f"workers x {workers}", []).append(float(json.loads(done.stdout)["seconds"]))
+            seconds.setdefault(f"workers x {workers}", []).append(float(json.loads(done.stdout)["scan_seconds"]))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     print(f"\nworlds: seconds (median of {options.rounds}) and how many times as fast as one")
     for name, value in medians.items():
