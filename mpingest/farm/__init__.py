@@ -23,10 +23,10 @@ the least time that any schedule takes:
 workers  efficiency      messages/s at rank 0
 =======  ==============  ===========================
 1,024    95.0 to 99.9 %  800 to 14,200
-10,000   95.6 to 99.8 %  800 to 16,200, but for two
+10,000   95.1 to 99.6 %  800 to 16,200, but for two
 =======  ==============  ===========================
 
 The two are trees that have less to do at a time than there are workers: one flat directory, and a hundred deep chains,
-when they are ingested. There idle workers divide what others have begun, and rank 0 handles 44,000 and 59,000 messages
-a second. Were the servers no limit, 10,000 workers would ingest a heavy-tailed tree with 90.7 %.
+when they are ingested. There idle workers divide what others have begun, and rank 0 handles 25,400 and 22,000 messages
+a second. Were the servers no limit, 10,000 workers would ingest a heavy-tailed tree with 88.9 %.
 """

@@ -53,8 +53,11 @@ class Executor(Protocol):
     def allot(self, per_second: float) -> None:
         """From now on this rank may do so many a second of what all ranks' executors together have a limit for."""
 
-    def divisible(self) -> int:
-        """Entries of running slices that nobody has begun. 0 where slices cannot be divided."""
+    def divisible(self, worth_seconds: float) -> int:
+        """Entries of running slices that nobody has begun, but for those that will be done within so long.
+
+        0 where slices cannot be divided.
+        """
 
     def divide(self, parts: int) -> Sequence[Unit]:
         """Takes entries that nobody has begun out of running slices, as at most ``parts`` new slices.

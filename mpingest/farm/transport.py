@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _REPORT_SECONDS = 1.0
+_WORTH_SECONDS = 0.05
+_WISHES_A_SECOND = 20_000
 _REPORTS_A_SECOND = 1000
 """Reports of mere progress that the coordinator gets at most."""
 FIRST_PAUSE = 50e-6
@@ -132,6 +134,11 @@ def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tu
     if stopped:  # else there is nothing to tell
         stalled = comm.bcast(stalled, COORDINATOR)
     return _checked(rows[:, :-1], stopped, stalled)
+
+
+def worth_seconds(workers: int) -> float:
+    """Work that is worth having another rank do it: all such wishes go through rank 0."""
+    return max(_WORTH_SECONDS, workers / _WISHES_A_SECOND)
 
 
 def report_seconds(workers: int) -> float:
@@ -298,6 +305,7 @@ class _Working:
         self._stall_timeout = stall_timeout
         self._second = _Interval(1.0)
         self._report = _Interval(report_seconds(workers))
+        self._worth = worth_seconds(workers)
 
     @property
     def finished(self) -> bool:
@@ -315,7 +323,7 @@ class _Working:
         if self._stall_timeout and self._worker.running and self._second.is_over():
             self._look_for_stall(self._stall_timeout)
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
-        counters, divisible = self._executor.counters(), self._executor.divisible()
+        counters, divisible = self._executor.counters(), self._executor.divisible(self._worth)
         self._link.send(self._worker.speak(counters, divisible, self._report.is_over()))
         return any(happened) or self._link.still_sending()
 

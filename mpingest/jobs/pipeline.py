@@ -48,8 +48,6 @@ MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
 SCANNING = "scanning"
 """What a thread says that it is doing in a directory."""
-WORTH_SECONDS = 0.05
-"""Work that is worth the messages that it takes to have another rank do it."""
 PATIENCE_SECONDS = 10.0
 """How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
 
@@ -249,9 +247,9 @@ class Pipeline:
         """Stats from now on."""
         self.tools.pool.rate.set(per_second)
 
-    def divisible(self) -> int:
+    def divisible(self, worth_seconds: float) -> int:
         """Entries of the slices under way that no thread has taken, but for those that will soon be done."""
-        soon = int(WORTH_SECONDS * self.sessions / self._pace) if self._pace else 0
+        soon = int(worth_seconds * self.sessions / self._pace) if self._pace else 0
         with self._changed:
             return max(0, sum(run.not_begun for run in self._slices) - soon)
 

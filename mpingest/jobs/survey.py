@@ -314,7 +314,7 @@ class Survey:
         """Stats from now on."""
         self._pool.rate.set(per_second)
 
-    def divisible(self) -> int:
+    def divisible(self, _worth_seconds: float) -> int:
         """0: what the threads can spare is with the farm already."""
         return 0
 

@@ -70,7 +70,7 @@ class ToyExecutor:
     def allot(self, per_second: float) -> None:
         self.allotted = per_second
 
-    def divisible(self) -> int:
+    def divisible(self, _worth_seconds: float) -> int:
         return 0
 
     def divide(self, parts: int) -> list[Unit]:

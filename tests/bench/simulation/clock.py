@@ -14,7 +14,7 @@ import numpy as np
 from mpingest.farm.coordinator import Coordinator
 from mpingest.farm.executor import Spawned
 from mpingest.farm.messages import Send, Work, decode
-from mpingest.farm.transport import FIRST_PAUSE, LONGEST_PAUSE, report_seconds
+from mpingest.farm.transport import FIRST_PAUSE, LONGEST_PAUSE, report_seconds, worth_seconds
 from mpingest.farm.units import UnitKind
 from mpingest.farm.worker import Worker
 
@@ -100,6 +100,7 @@ class Simulation:
         self._ranks = [Rank(number, self._work, self._servers) for number in range(workers + 1)]
         self._coordinator = Coordinator(range(1, workers + 1), [root_of(entries)])
         self._interval = report_seconds(workers)
+        self._worth = worth_seconds(workers)
         self._queue: list[tuple[float, int, object, Rank | int, object]] = []
         self._order = count()
         self._free = 0.0  # until when rank 0 is busy
@@ -263,7 +264,7 @@ class Simulation:
         executor.throttle(worker.waiting_slices, worker.waiting_subtrees)
         executor.delay = 0.0
         due = at >= rank.due_at
-        end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(), due), end)
+        end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(self._worth), due), end)
         rank.awake = end
         self._watch(rank)
         if due and not worker.idle:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mpingest.farm.executor import Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.jobs.pipeline import SLICES_AHEAD, WORTH_SECONDS
+from mpingest.jobs.pipeline import SLICES_AHEAD
 
 from .costs import Costs
 from .servers import Servers
@@ -134,16 +134,16 @@ class SimulatedExecutor:
             self._read_on()
         self._go_on()
 
-    def divisible(self) -> int:
+    def divisible(self, worth_seconds: float) -> int:
         if not self._slices:
             return 0
         first = self._slices[0]
         waiting = [(first.left - self._begun(first), first), *((run.left, run) for run in list(self._slices)[1:])]
-        return sum(max(0, left - int(WORTH_SECONDS / run.per_entry)) for left, run in waiting)
+        return sum(max(0, left - int(worth_seconds / run.per_entry)) for left, run in waiting)
 
     def divide(self, parts: int) -> list[Unit]:
         units: list[Unit] = []
-        size = max(1, self.divisible() // (parts + 1))
+        size = max(1, self.divisible(0.0) // (parts + 1))
         for run in reversed(list(self._slices)):
             begun = self._begun(run) if run is self._slices[0] else 0
             while run.left > begun and len(units) < parts:
