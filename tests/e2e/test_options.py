@@ -297,7 +297,7 @@ def test_connections_that_nobody_uses_are_closed(
     mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str, tmp_path: Path
 ) -> None:
     """While one entry takes long, the other thread's connection goes."""
-    root = make_tree({"a": b"", "slow": b""})
+    root = make_tree({"one/a": b"", "two/slow": b""})
     handler = tmp_path / "handler.py"
     handler.write_text(
         "import time\n"
@@ -310,7 +310,7 @@ def test_connections_that_nobody_uses_are_closed(
     )
     command = [sys.executable, "-m", "mpingest", "start", "--irods-idle-disconnect-seconds", "1", "--event-handler"]
     with subprocess.Popen([*command, str(handler), str(root), target], env=mpingest.environment) as process:
-        wait_until(lambda: session.data_objects.exists(f"{target}/a"))
+        wait_until(lambda: session.data_objects.exists(f"{target}/one/a"))
         own = 1
         wait_until(lambda: zone.stats()["connections"] <= own, seconds=11)
         assert process.poll() is None
