@@ -7,6 +7,7 @@ while the farm runs has a thread of its own, for the loop there does nothing but
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -61,7 +62,7 @@ class _Wishes:
     on_progress: Callable[[Counters], None] | None
     should_stop: Callable[[], bool] | None
     stall_timeout: float | None
-    rate_limit: float | None
+    rate_limit: float
 
 
 def run_farm(
@@ -72,7 +73,7 @@ def run_farm(
     on_progress: Callable[[Counters], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     stall_timeout: float | None = None,
-    rate_limit: float | None = None,
+    rate_limit: float = math.inf,
 ) -> FarmResult:
     """Runs the roots and all that they spawn, each unit once, on the ranks of ``comm``. Collective.
 
@@ -251,7 +252,7 @@ class _Observer:
 class _Coordinating:
     """The loop of the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, rate_limit: float | None) -> None:
+    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, rate_limit: float) -> None:
         self._coordinator = coordinator
         self._rate_limit = rate_limit
         self._link = link
@@ -283,7 +284,7 @@ class _Coordinating:
         ended = heard and self._coordinator.finished  # true once: nothing is heard after FINISH
         if ended or self._second.is_over():
             self._observer.show(self._coordinator.counters.copy())
-            if self._rate_limit is not None:
+            if not math.isinf(self._rate_limit):
                 self._link.send(self._coordinator.allot(self._rate_limit))
         if self._observer.wants_stop:
             self._link.send(self._coordinator.stop())

@@ -6,7 +6,6 @@ Rank 0 looks whether all is right and opens the run; every rank works; rank 0 me
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import socket
@@ -245,7 +244,7 @@ def _farm(
             pipeline,
             on_progress=progress,
             stall_timeout=options.stall_timeout,
-            rate_limit=None if math.isinf(options.max_stat_rate) else options.max_stat_rate,
+            rate_limit=options.max_stat_rate,
         )
         if pipeline:
             counts = pipeline.counters()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import resource
 import shutil
@@ -187,7 +186,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
                 None,
                 on_progress=watch.note,
                 should_stop=watch.should_stop,
-                rate_limit=_finite(request.max_stat_rate),
+                rate_limit=request.max_stat_rate,
             )
         else:
             sinks: list[Sink] = []
@@ -205,8 +204,13 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
             )
             survey = Survey(options, census, sinks, pool, shared=comm is not None, should_end=lambda: bool(noted))
             with survey:
-                limit = _finite(request.max_stat_rate)
-                result = run_farm(comm, roots, survey, stall_timeout=request.stall_timeout, rate_limit=limit)
+                result = run_farm(
+                    comm,
+                    roots,
+                    survey,
+                    stall_timeout=request.stall_timeout,
+                    rate_limit=request.max_stat_rate,
+                )
             segments = manifest.close() if manifest else 0
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     row = (census.directories, census.entries, segments, noted[0] if noted else 0, memory)
@@ -225,10 +229,6 @@ class _Watch:
 
     def should_stop(self) -> bool:
         return self._ended or bool(self._noted)
-
-
-def _finite(rate: float) -> float | None:
-    return None if math.isinf(rate) else rate
 
 
 def _gathered(comm: MPI.Comm | None, row: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

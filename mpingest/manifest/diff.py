@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -144,7 +144,7 @@ class DirectoryDiff:
         return self.known(batch).compared_with(batch.rows)
 
     def known(self, names: Names) -> Known:
-        """What is recorded of names that are there. They count as seen."""
+        """What is recorded of names that are there, whatever else is found out about them. They count as seen."""
         count = len(names)
         known = Known(np.zeros(count, np.bool_), np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
         if not len(self._entries):
@@ -156,12 +156,6 @@ class DirectoryDiff:
         known.results[known.found] = self._results[row]
         self._seen[row] = True
         return known
-
-    def note_present(self, names: Sequence[bytes]) -> None:
-        """Names that are there but not compared, as they are excluded or could not be stat'ed: they count as seen."""
-        if names and len(self._entries):
-            row = self._index.locate(NameSlice.build(names))
-            self._seen[row[row >= 0]] = True
 
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
         """The rows that were not seen, as recorded, and their Outcome, shape (n,).

@@ -14,6 +14,7 @@ from mpingest.manifest.diff import DirectoryDiff, HashIndex, NameIndex, compare,
 from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE
+from mpingest.scan.names import NameSlice
 from tests.manifest.trees import ATTRIBUTES, DIRECTORY, FILE, NAMES, PATHS, batch, row, segment
 
 SYMLINK = 0o120777
@@ -119,14 +120,14 @@ def test_what_is_left_out_of_a_scan_has_not_vanished(tmp_path: Path) -> None:
     with Checkpoint.open(segment(tmp_path, {b"d": batch({b"a": row(), b"b": row(), b"c": row()})})) as checkpoint:
         diff = DirectoryDiff(checkpoint.directory(b"d"))
     diff.classify(batch({b"a": row()}))
-    diff.note_present([])
-    diff.note_present([b"c", b"never recorded"])
+    diff.known(NameSlice.build([]))
+    diff.known(NameSlice.build([b"c", b"never recorded"]))
     assert diff.vanished()[0].names() == [b"b"]
 
 
 def test_a_directory_that_nothing_is_known_of() -> None:
     diff = DirectoryDiff(None)
-    diff.note_present([b"a"])
+    diff.known(NameSlice.build([b"a"]))
     assert diff.classify(batch({b"a": row(), b"b": row()})).change.tolist() == [Change.NEW, Change.NEW]
     assert diff.classify(batch({})).change.tolist() == []
     assert not len(diff.vanished()[0])
