@@ -26,6 +26,28 @@ class Finished:
     unit: Unit
 
 
+SMALLEST_PART = 16
+"""Entries that a running slice is divided into at least, on average: a message each is worth it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divisible:
+    """What running slices could be divided into.
+
+    entries: that nobody has begun, but for those that will soon be done
+    parts:   slices of these that last long enough to be worth a message each
+    """
+
+    entries: int = 0
+    parts: int = 0
+
+    @classmethod
+    def of(cls, waiting: int, soon: int) -> Divisible:
+        """waiting: entries that nobody has begun; soon: entries that are done in the time that is worth a wish."""
+        entries = max(0, waiting - soon)
+        return cls(entries, entries // max(SMALLEST_PART, soon // 2))
+
+
 class Executor(Protocol):
     """Runs the units of one worker, in threads of its own. All methods are called from the main thread."""
 
@@ -53,11 +75,8 @@ class Executor(Protocol):
     def allot(self, per_second: float) -> None:
         """From now on this rank may do so many a second of what all ranks' executors together have a limit for."""
 
-    def divisible(self, worth_seconds: float) -> int:
-        """Entries of running slices that nobody has begun, but for those that will be done within so long.
-
-        0 where slices cannot be divided.
-        """
+    def divisible(self, worth_seconds: float) -> Divisible:
+        """What could be divided off that is worth it: nothing that will be done within so long anyway."""
 
     def divide(self, parts: int) -> Sequence[Unit]:
         """Takes entries that nobody has begun out of running slices, as at most ``parts`` new slices.

@@ -306,6 +306,7 @@ class _Working:
         self._stall_timeout = stall_timeout
         self._second = _Interval(1.0)
         self._report = _Interval(report_seconds(workers))
+        self._quiet = _Interval(worth_seconds(workers))
         self._worth = worth_seconds(workers)
 
     @property
@@ -325,7 +326,10 @@ class _Working:
             self._look_for_stall(self._stall_timeout)
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
         counters, divisible = self._executor.counters(), self._executor.divisible(self._worth)
-        self._link.send(self._worker.speak(counters, divisible, self._report.is_over()))
+        said = self._worker.speak(counters, divisible, due=self._report.is_over(), quiet=self._quiet.lasts)
+        if said:
+            self._quiet.restart()
+        self._link.send(said)
         return any(happened) or self._link.still_sending()
 
     def pause(self, seconds: float) -> None:
@@ -396,11 +400,17 @@ class _Interval:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
+    @property
+    def lasts(self) -> bool:
+        return time.monotonic() < self._end
+
+    def restart(self) -> None:
+        self._end = time.monotonic() + self._seconds
+
     def is_over(self) -> bool:
-        now = time.monotonic()
-        if now < self._end:
+        if self.lasts:
             return False
-        self._end = now + self._seconds
+        self.restart()
         return True
 
 

@@ -6,7 +6,8 @@ Its half of the protocol; ``coordinator`` has the argument why the end is exact:
   then waits again: until WORK arrives it sends nothing but the answer to a GIVE that crossed its IDLE.
 * Each GIVE is answered by exactly one WORK, possibly empty, to every thief named, and one REPORT marked as answer.
 * It reports of itself when what could be stolen has grown fourfold since its last word, so that a backlog of n costs
-  O(log n) messages; of slices only where it has told of no subtrees, which are stolen first. That it has shrunk is
+  O(log n) messages; of slices only where it has told of no subtrees, which are stolen first, and of a few slices not
+  right after it has spoken, so that several are stolen with one GIVE. That it has shrunk is
   told by answers, and else when the driver says that news are due: a worker whose backlog comes and goes is quiet
   unless someone steals from it.
 * Running slices count as backlog, as far as their entries have not begun: a GIVE that finds too few slices waiting
@@ -27,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.backlog import Backlog
+from mpingest.farm.executor import Divisible
 from mpingest.farm.messages import (
     Allot,
     Finish,
@@ -48,8 +50,8 @@ COORDINATOR = 0
 """Rank of the coordinator."""
 GROWTH = 4
 """How much more there must be to steal for a report at once."""
-SMALLEST_PART = 16
-"""Entries that a running slice is divided into at least, on average: a message each is worth it."""
+FEW_SLICES = 4
+"""Slices that are told of at once, however short a time ago the worker has spoken."""
 
 MOST_PARTS = 8
 """Parts that running slices are divided into for one GIVE: each can be divided again where it gets to."""
@@ -160,16 +162,18 @@ class Worker:
         self.running -= len(units)
         self.share.units_dropped += len(units)
 
-    def speak(self, counters: npt.NDArray[np.int64], divisible: int, due: bool = False) -> list[Send]:
+    def speak(
+        self, counters: npt.NDArray[np.int64], divisible: Divisible, *, due: bool = False, quiet: bool = False
+    ) -> list[Send]:
         """What the worker has to say of itself now.
 
-        counters:  the executor's progress, int64, shape (k,)
-        divisible: entries of running slices that nobody has begun
-        due:       whether changed counters or a smaller backlog alone are worth a report
+        counters: the executor's progress, int64, shape (k,)
+        due:      whether changed counters or a smaller backlog alone are worth a report
+        quiet:    whether it has spoken so short a time ago that a few slices aren't worth a report
         """
         sends = []
         stealable = self._stealable(divisible)
-        if self._owes_answer or (self._holds_units and self._has_news(stealable[:2], counters, due)):
+        if self._owes_answer or (self._holds_units and self._has_news(stealable[:2], counters, due, quiet)):
             sends.append(self._report(stealable, counters))
         if not self._holds_units and not self.idle:
             sends.append(self._say_idle(counters))
@@ -179,7 +183,7 @@ class Worker:
     def _holds_units(self) -> bool:
         return bool(self._backlog) or self.running > 0
 
-    def _stealable(self, divisible: int) -> tuple[int, int, int]:
+    def _stealable(self, divisible: Divisible) -> tuple[int, int, int]:
         """Subtrees, slices and entries in these that may be given away.
 
         All, but for the unit to take next if none runs; entries may be a slice's too many in that one case.
@@ -188,7 +192,7 @@ class Worker:
             return 0, 0, 0
         subtrees, slices, weight = self._backlog.subtrees, self._backlog.slices, self._backlog.slice_weight
         if self.running:
-            return subtrees, slices + min(MOST_PARTS, divisible // SMALLEST_PART), weight + divisible
+            return subtrees, slices + min(MOST_PARTS, divisible.parts), weight + divisible.entries
         if slices:
             return subtrees, slices - 1, weight
         return max(0, subtrees - 1), 0, 0
@@ -210,7 +214,7 @@ class Worker:
         if self._owes_answer:
             raise ProtocolError("GIVE while another is unanswered")
         self._owes_answer = True
-        subtrees, _, _ = self._stealable(divisible=0)
+        subtrees, _, _ = self._stealable(Divisible())
         if kind is UnitKind.SUBTREE and subtrees:
             parts = self._backlog.remove_subtrees(subtrees, len(thieves))
         else:  # slices are wanted, or better than nothing
@@ -220,7 +224,7 @@ class Worker:
     def _slices_for(self, thieves: int, divide: Divide) -> list[list[Unit]]:
         if not self.stopping:
             self._divide(thieves - self._backlog.slices, divide)
-        _, slices, _ = self._stealable(divisible=0)
+        _, slices, _ = self._stealable(Divisible())
         given = self._backlog.remove_slices(slices - slices // (thieves + 1))
         return [given[i::thieves] for i in range(thieves)]
 
@@ -242,11 +246,12 @@ class Worker:
             raise ProtocolError(f"FINISH while {self.waiting} units wait, {self.running} run")
         self.finished = True
 
-    def _has_news(self, stealable: tuple[int, int], counters: npt.NDArray[np.int64], due: bool) -> bool:
+    def _has_news(self, stealable: tuple[int, int], counters: npt.NDArray[np.int64], due: bool, quiet: bool) -> bool:
         (subtrees, slices), (said_subtrees, said_slices) = stealable, self._said_backlog
         if subtrees and subtrees >= GROWTH * said_subtrees:
             return True
-        if not said_subtrees and slices and slices >= GROWTH * said_slices:  # subtrees are stolen first
+        few = FEW_SLICES if quiet else 1
+        if not said_subtrees and slices >= max(few, GROWTH * said_slices):  # subtrees are stolen first
             return True
         return due and (self._said_backlog != stealable or not np.array_equal(counters, self._said_counters))
 

@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.farm.executor import Finished, Spawned
+from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
@@ -247,11 +247,11 @@ class Pipeline:
         """Stats from now on."""
         self.tools.pool.rate.set(per_second)
 
-    def divisible(self, worth_seconds: float) -> int:
-        """Entries of the slices under way that no thread has taken, but for those that will soon be done."""
+    def divisible(self, worth_seconds: float) -> Divisible:
+        """What no thread has taken of the slices under way."""
         soon = int(worth_seconds * self.sessions / self._pace) if self._pace else 0
         with self._changed:
-            return max(0, sum(run.not_begun for run in self._slices) - soon)
+            return Divisible.of(sum(run.not_begun for run in self._slices), soon)
 
     def divide(self, parts: int) -> list[Unit]:
         """Take chunks that no thread has taken out of the slices under way, the newest slice first."""

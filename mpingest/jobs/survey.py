@@ -24,7 +24,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.farm.executor import Finished, Spawned
+from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.scan.census import Census, Part
 from mpingest.scan.directory import DirectoryScan, Portion
@@ -314,9 +314,9 @@ class Survey:
         """Stats from now on."""
         self._pool.rate.set(per_second)
 
-    def divisible(self, _worth_seconds: float) -> int:
-        """0: what the threads can spare is with the farm already."""
-        return 0
+    def divisible(self, _worth_seconds: float) -> Divisible:
+        """Nothing: what the threads can spare is with the farm already."""
+        return Divisible()
 
     def divide(self, parts: int) -> list[Unit]:
         """What the threads hold and have not begun, so far as it goes: slices before directories."""

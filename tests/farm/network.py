@@ -11,6 +11,7 @@ from random import Random
 import numpy as np
 
 from mpingest.farm.coordinator import Coordinator
+from mpingest.farm.executor import Divisible
 from mpingest.farm.messages import Allot, Finish, Send, Stop, decode
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.farm.worker import Worker
@@ -84,7 +85,7 @@ class Node:
 
     def divide(self, parts: int) -> list[Unit]:
         units: list[Unit] = []
-        size = max(1, self.divisible // (parts + 1))
+        size = max(1, self._not_begun // (parts + 1))
         for running in self._running:
             while running.entries and len(units) < parts:
                 taken = [running.entries.pop() for _ in range(min(size, len(running.entries)))]
@@ -92,7 +93,7 @@ class Node:
         return units
 
     @property
-    def divisible(self) -> int:
+    def _not_begun(self) -> int:
         return sum(len(running.entries) for running in self._running)
 
     def stall(self) -> list[Send]:
@@ -105,9 +106,10 @@ class Node:
         self.must_speak = True
         return sends
 
-    def speak(self, due: bool = False) -> list[Send]:
+    def speak(self, due: bool = False, quiet: bool = False) -> list[Send]:
         self.must_speak = False
-        return self.worker.speak(np.array([self.ran.total()]), self.divisible, due)
+        divisible = Divisible.of(self._not_begun, soon=0)
+        return self.worker.speak(np.array([self.ran.total()]), divisible, due=due, quiet=quiet)
 
 
 class Network:
@@ -147,7 +149,10 @@ class Network:
             if node.can_stall:
                 actions.append(lambda rank=rank, node=node: self.post(rank, node.stall()))
             if node.must_speak:
-                actions.append(lambda rank=rank, node=node: self.post(rank, node.speak(due=self.messages % 2 == 0)))
+                due, quiet = self.messages % 2 == 0, self.messages % 3 == 0
+                actions.append(
+                    lambda rank=rank, node=node, due=due, quiet=quiet: self.post(rank, node.speak(due, quiet))
+                )
         return actions
 
     def run(self, random: Random, most_steps: int) -> None:

@@ -40,10 +40,10 @@ class Farm(RuleBasedStateMachine):
         if nodes := [node for node in self.network.nodes.values() if node.can_run]:
             nodes[which % len(nodes)].run(unit)
 
-    @rule(which=_ANY, due=st.booleans())
-    def speak(self, which: int, due: bool) -> None:
+    @rule(which=_ANY, due=st.booleans(), quiet=st.booleans())
+    def speak(self, which: int, due: bool, quiet: bool) -> None:
         rank = 1 + which % len(self.network.nodes)
-        self.network.post(rank, self.network.nodes[rank].speak(due))
+        self.network.post(rank, self.network.nodes[rank].speak(due, quiet))
 
     @rule(which=_ANY)
     def get_stuck(self, which: int) -> None:

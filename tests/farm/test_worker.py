@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mpingest.farm.executor import SMALLEST_PART, Divisible
 from mpingest.farm.messages import (
     Finish,
     Give,
@@ -22,7 +23,7 @@ from mpingest.farm.messages import (
     encode,
 )
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.farm.worker import MOST_PARTS, SMALLEST_PART, Worker
+from mpingest.farm.worker import FEW_SLICES, MOST_PARTS, Worker
 
 SUBTREE, SLICE = UnitKind.SUBTREE, UnitKind.SLICE
 NOTHING = np.zeros(1, np.int64)
@@ -48,9 +49,14 @@ def none(parts: int) -> list[Unit]:
 
 
 def said(
-    worker: Worker, counters: npt.NDArray[np.int64] = NOTHING, divisible: int = 0, due: bool = False
+    worker: Worker,
+    counters: npt.NDArray[np.int64] = NOTHING,
+    divisible: int = 0,
+    due: bool = False,
+    quiet: bool = False,
 ) -> list[Message]:
-    return [message for _, message in decoded(worker.speak(counters, divisible, due))]
+    sends = worker.speak(counters, Divisible.of(divisible, soon=0), due=due, quiet=quiet)
+    return [message for _, message in decoded(sends)]
 
 
 def any_room(kind: UnitKind) -> bool:
@@ -146,6 +152,21 @@ def test_what_running_slices_could_be_divided_into_counts_as_slices() -> None:
 def test_no_more_parts_are_offered_than_pay() -> None:
     [report] = said(worker_with([unit(SLICE, 1)]), divisible=1000)
     assert (report.slices, report.slice_weight) == (1 + MOST_PARTS, 10 + 1000)
+
+
+def test_parts_last_as_long_as_half_of_what_is_done_soon() -> None:
+    assert Divisible.of(waiting=500, soon=100) == Divisible(entries=400, parts=8)
+    assert Divisible.of(waiting=90, soon=100) == Divisible()
+
+
+def test_a_few_slices_are_not_told_of_right_after_the_last_word() -> None:
+    worker = worker_with([unit(SLICE, 1)])
+    assert said(worker, quiet=True) == []
+    worker.add([unit(SLICE, 1) for _ in range(FEW_SLICES - 1)])
+    [report] = said(worker, quiet=True)
+    assert report.slices == FEW_SLICES
+    [report] = said(worker_with([unit(SLICE, 1)]))
+    assert report.slices == 1
 
 
 def test_running_slices_are_divided_where_too_few_wait() -> None:

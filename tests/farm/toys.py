@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.farm.executor import Finished, Spawned
+from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 
 Work = Callable[[Unit], Iterable[Unit]]
@@ -70,8 +70,8 @@ class ToyExecutor:
     def allot(self, per_second: float) -> None:
         self.allotted = per_second
 
-    def divisible(self, _worth_seconds: float) -> int:
-        return 0
+    def divisible(self, _worth_seconds: float) -> Divisible:
+        return Divisible()
 
     def divide(self, parts: int) -> list[Unit]:
         return []

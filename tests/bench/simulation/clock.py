@@ -75,7 +75,18 @@ class Figures:
 class Rank:
     """A worker's loop. awake: until when it last did something; turn_at: when it turns next, as far as known."""
 
-    __slots__ = ("awake", "due_at", "executor", "inbox", "number", "reader_at", "turn_at", "worker", "worker_at")
+    __slots__ = (
+        "awake",
+        "due_at",
+        "executor",
+        "inbox",
+        "number",
+        "quiet_until",
+        "reader_at",
+        "turn_at",
+        "worker",
+        "worker_at",
+    )
 
     def __init__(self, number: int, work: TreeWork, servers: Servers) -> None:
         self.number = number
@@ -85,6 +96,7 @@ class Rank:
         self.awake = 0.0
         self.turn_at = inf
         self.due_at = 0.0
+        self.quiet_until = 0.0
         self.worker_at = inf
         self.reader_at = inf
 
@@ -222,6 +234,10 @@ class Simulation:
         if rank.due_at == at and not rank.worker.idle:
             self._turn_by(rank, max(at, rank.awake))
 
+    def _quiet_over(self, at: float, rank: Rank, _: object) -> None:
+        if rank.quiet_until == at and not rank.worker.idle:
+            self._turn_by(rank, max(at, rank.awake))
+
     def _watch(self, rank: Rank) -> None:
         """Has the executor's two times come up in the queue."""
         executor = rank.executor
@@ -264,7 +280,11 @@ class Simulation:
         executor.throttle(worker.waiting_slices, worker.waiting_subtrees)
         executor.delay = 0.0
         due = at >= rank.due_at
-        end = self._sent(rank, worker.speak(executor.counters(), executor.divisible(self._worth), due), end)
+        said = worker.speak(executor.counters(), executor.divisible(self._worth), due=due, quiet=at < rank.quiet_until)
+        end = self._sent(rank, said, end)
+        if said:
+            rank.quiet_until = at + self._worth
+            self._at(rank.quiet_until, self._quiet_over, rank)
         rank.awake = end
         self._watch(rank)
         if due and not worker.idle:

@@ -15,7 +15,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from mpingest.farm.executor import Finished, Spawned
+from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.jobs.pipeline import SLICES_AHEAD
 
@@ -134,16 +134,13 @@ class SimulatedExecutor:
             self._read_on()
         self._go_on()
 
-    def divisible(self, worth_seconds: float) -> int:
-        if not self._slices:
-            return 0
-        first = self._slices[0]
-        waiting = [(first.left - self._begun(first), first), *((run.left, run) for run in list(self._slices)[1:])]
-        return sum(max(0, left - int(worth_seconds / run.per_entry)) for left, run in waiting)
+    def divisible(self, worth_seconds: float) -> Divisible:
+        soon = int(worth_seconds / self._slices[0].per_entry) if self._slices else 0
+        return Divisible.of(self._not_begun, soon)
 
     def divide(self, parts: int) -> list[Unit]:
         units: list[Unit] = []
-        size = max(1, self.divisible(0.0) // (parts + 1))
+        size = max(1, self._not_begun // (parts + 1))
         for run in reversed(list(self._slices)):
             begun = self._begun(run) if run is self._slices[0] else 0
             while run.left > begun and len(units) < parts:
@@ -251,6 +248,11 @@ class SimulatedExecutor:
         if units:
             self._waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
             self._events.append(Spawned(units))
+
+    @property
+    def _not_begun(self) -> int:
+        """Entries of all slices that are neither done nor under way."""
+        return sum(run.left for run in self._slices) - (self._begun(self._slices[0]) if self._slices else 0)
 
     def _begun(self, run: SliceRun) -> int:
         """Entries of the first slice that are done or under way."""
