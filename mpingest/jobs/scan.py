@@ -202,7 +202,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
             options = SurveyOptions(
                 plan.root, plan.scratch, request.threads, request.slice_size, request.excludes, plan.device
             )
-            survey = Survey(options, census, sinks, pool, shared=comm is not None, should_end=lambda: bool(noted))
+            survey = Survey(options, census, sinks, pool, peers=workers - 1, should_end=lambda: bool(noted))
             with survey:
                 result = run_farm(
                     comm,

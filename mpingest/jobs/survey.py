@@ -40,6 +40,8 @@ NAMES_AHEAD = 1 << 23
 """Slices, and bytes of names, that may wait for a rank before it reads no further. So many, since whoever steals gets
 about half of them, and should be busy for longer than it waits for the next ones.
 """
+PLENTY = 2
+"""Slices that wait for each other rank before a rank that reads names stats its part of them."""
 WHOLE_SLICES = 4
 """Slices that a directory has to have before others are offered some: what is smaller is done sooner than told."""
 NO_ENTRIES = EntryBatch.build([], [])
@@ -193,7 +195,7 @@ class _Pace:
 class Survey:
     """The farm's executor of one rank (see ``mpingest.farm.executor.Executor``).
 
-    shared:     whether there are other ranks to share the work with
+    peers:      other ranks to share the work with
     should_end: asked by the main thread every few ms
     census: what was found; complete once the context is left, which ends the threads
     """
@@ -205,7 +207,7 @@ class Survey:
         sinks: Sequence[Sink],
         pool: StatPool,
         *,
-        shared: bool,
+        peers: int,
         should_end: Callable[[], bool],
     ) -> None:
         self.census = census
@@ -213,7 +215,7 @@ class Survey:
         self._scratch = _below(options.root, options.scratch)
         self._sinks = sinks
         self._pool = pool
-        self._shared = shared
+        self._peers = peers
         self._should_end = should_end
         self._changed = threading.Condition()
         self._news = threading.Event()
@@ -228,6 +230,8 @@ class Survey:
         self._slices_at_farm = 0
         self._directories_at_farm = 0
         self._reading = 0  # threads that read names for others
+        self._slices_read = 0  # of names for others, so far
+        self._slices_kept = 0  # slices stat'ed here, so far
         self._first: Unit | None = None
         self._abandoned = False
         self._at: dict[int, tuple[float, bytes]] = {}  # by thread: since when, on the monotonic clock, it is at what
@@ -348,7 +352,7 @@ class Survey:
 
     def _offer(self) -> None:
         """Gives the farm of what the threads won't come to soon as much as others may take until the next turn."""
-        if not self._shared or self._first is None:
+        if not self._peers or self._first is None:
             return
         self._keep = max(1, self._idle, int(AHEAD_SECONDS * self._pace.of(self._visits, time.monotonic())))
         spare = min(len(self._directories) - self._keep, SHOWN - self._directories_at_farm)
@@ -407,13 +411,22 @@ class Survey:
             return task
 
     def _own_slices(self) -> int:
-        """Slices that threads should have at hand: while one reads names, only what others can't keep up with."""
-        waiting = len(self._slices) + self._slices_at_farm
-        return 2 * len(self._threads) if not self._reading or waiting > SLICES_AHEAD // 4 else 0
+        """Slices that threads should have at hand: while one reads names, no more than is this rank's part of them."""
+        return 2 * len(self._threads) if not self._reading or self._has_done_least else 0
+
+    @property
+    def _slices_waiting(self) -> int:
+        return len(self._slices) + self._slices_at_farm
+
+    @property
+    def _has_done_least(self) -> bool:
+        """Whether there is plenty for others, and each has taken more of what is read here than was stat'ed here."""
+        taken = self._slices_read - self._slices_kept - self._slices_waiting
+        return self._slices_waiting > PLENTY * self._peers and self._slices_kept * self._peers <= taken
 
     def _pop(self) -> bytes | _NamesOf | None:
         if self._slices and self._own_slices():
-            return self._slices.popleft()
+            return self._keep_slice()
         if self._directories:
             self._visits += 1
             return _path(heappop(self._directories))
@@ -467,7 +480,7 @@ class Survey:
         shared = False
         for names in scan.names(self._options.slice_size):
             count += 1
-            if shared or (self._shared and count > WHOLE_SLICES and len(names) == self._options.slice_size):
+            if shared or (self._peers and count > WHOLE_SLICES and len(names) == self._options.slice_size):
                 if not shared:
                     shared = True
                     self._note_reading(1)
@@ -507,17 +520,31 @@ class Survey:
         """Adds a slice to those that wait, and helps while there are too many."""
         with self._changed:
             self._slices.append(slice_)
+            self._slices_read += 1
             self._changed.notify_all()
         ahead = min(SLICES_AHEAD, max(NAMES_AHEAD // len(slice_.names.blob), len(self._threads)))
-        while not self._ending and len(self._slices) + self._slices_at_farm > ahead:
-            with self._changed:
-                own = self._slices.popleft() if self._slices else None
-                if own is None:
-                    self._changed.wait(_TURN_SECONDS)
-                    continue
+        while not self._ending and (own := self._own_slice(ahead)):
             self._stat_slice(own, harvest)
             if harvest.is_full:
                 self._bring_in(harvest)
+
+    def _own_slice(self, ahead: int) -> _NamesOf | None:
+        """What to stat before more is read: this rank's part, or what no one takes while too much waits."""
+        with self._changed:
+            while not self._ending:
+                waiting = self._slices_waiting
+                if self._slices and self._has_done_least:
+                    return self._keep_slice()
+                if waiting <= ahead:
+                    return None
+                self._changed.wait(_TURN_SECONDS)
+                if self._slices and self._slices_waiting >= waiting:
+                    return self._keep_slice()
+            return None
+
+    def _keep_slice(self) -> _NamesOf:
+        self._slices_kept += 1
+        return self._slices.popleft()
 
     def _stat_slice(self, slice_: _NamesOf, harvest: _Harvest) -> None:
         relative = slice_.relative

@@ -224,7 +224,7 @@ def test_a_flat_directory_is_shared_in_slices(scan: Scan, make_tree: MakeTree, r
     assert states == {b"": DirectoryState.COMPLETE, b"flat": DirectoryState.COMPLETE}
     if ranks:
         work = [row["entries"] for row in found["ranks"][1:]]
-        assert min(work) > 0, work
+        assert max(work) < 5001, work
 
 
 @RANKS
