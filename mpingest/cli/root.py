@@ -10,7 +10,7 @@ import click
 from mpingest import __version__
 from mpingest.errors import MpingestError
 
-COMMANDS = ("demo", "doctor", "scan", "start", "zone")
+COMMANDS = ("demo", "doctor", "plan", "scan", "start", "zone")
 """Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
 
 
@@ -46,6 +46,8 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
         name: {_parameter(path, name, option): value for option, value in _table(path, name, options).items()}
         for name, options in defaults.items()
     }
+    # A plan is one of what start would do.
+    context.default_map["plan"] = context.default_map.get("start", {}) | context.default_map.get("plan", {})
 
 
 def _table(path: str, name: str, options: Any) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
             for line in summary.lines():
                 click.echo(line)
 
-    request = Request(root, target, job_name, jobs_dir, _run_options(chosen))
+    request = Request(root, target, job_name, jobs_dir, run_options(chosen))
     if interval is not None:
         start_again(request, interval, report)
     summary = start(request)
@@ -209,7 +209,8 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
     raise SystemExit(summary.exit_code)
 
 
-def _run_options(chosen: dict[str, Any]) -> RunOptions:
+def run_options(chosen: dict[str, Any]) -> RunOptions:
+    """How a run is to go, by the parameters of the command. Raises UsageError."""
     return RunOptions(
         operation=OPERATIONS[chosen["operation"]],
         resource=chosen["resource"],

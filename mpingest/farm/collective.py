@@ -37,6 +37,16 @@ def on_first(comm: MPI.Comm | None, task: Callable[[], Answer]) -> Answer:
     return answer
 
 
+def ranks_of_host(comm: MPI.Comm | None) -> MPI.Comm | None:
+    """A communicator of the ranks that run on this rank's host, None where it is all alone. Collective."""
+    if comm is None:
+        return None
+    from mpi4py import MPI
+
+    host = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    return host if host.size > 1 else None
+
+
 def reduce_bytes(comm: MPI.Comm | None, data: bytes, merge: Callable[[bytes, bytes], bytes]) -> bytes | None:
     """What all ranks' data come to when merged, on rank 0; None on the others. Collective.
 

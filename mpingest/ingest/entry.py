@@ -139,14 +139,14 @@ class EntryIngestor:
         size: bytes, when it was last ingested
         """
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._remove(_as_gone(entry), size))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove(as_gone(entry), size))
         except (RequestError, *REFUSALS) as error:
             return failed(error)
 
     def remove_collection(self, relative: bytes, row: np.void) -> Result:
         """Remove the collection of a directory that is gone, if it is empty. Raises ZoneGone, Interrupted."""
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._remove_collection(_as_gone(entry)))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove_collection(as_gone(entry)))
         except REFUSALS as error:
             return failed(error)
         except RequestError as error:
@@ -197,6 +197,10 @@ class EntryIngestor:
         """Names of the collections directly in the directory's. Raises RequestError, ZoneGone, UnusableName."""
         collection = self.subjects.naming.of(relative).path
         return self.retry.run(lambda: self.catalog.subcollections(collection))
+
+    def close_idle(self, seconds: float) -> None:
+        """Close connections that nobody has used for that long."""
+        self.subjects.users.close_idle(seconds)
 
     # The steps.
 
@@ -419,5 +423,6 @@ def _above(entry: Entry) -> Entry:
     )
 
 
-def _as_gone(entry: Entry) -> Entry:
+def as_gone(entry: Entry) -> Entry:
+    """The entry as handler methods get to see it that are asked about a deletion."""
     return replace(entry, meta=deletion_meta(entry.meta)) if entry.meta else entry

@@ -24,4 +24,9 @@
 ``listing``       what it finds, entry by entry, as text
 ``statistics``    what it found, for people and programs
 ``text``          figures as people read them
+
+``plan``       the life cycle of a plan: what a run would do
+``planner``    a worker of it: visits as a run does, with an ingestor and a recorder that only count
+``forecast``   what it counts
+``plan_text``  the plan, for people and programs
 """

@@ -87,6 +87,32 @@ class JobDirectory:
             raise MpingestError(f"job directory {directory.path}: {error.strerror}") from error
         return directory
 
+    @classmethod
+    def all(cls, jobs_directory: str) -> list[JobDirectory]:
+        """The directories of all jobs that are there, by name."""
+        try:
+            names = sorted(os.listdir(jobs_directory))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise MpingestError(f"jobs directory {jobs_directory}: {error.strerror}") from error
+        jobs = [cls(os.path.join(jobs_directory, name)) for name in names]
+        return [job for job in jobs if job.is_there]
+
+    @classmethod
+    def existing(cls, jobs_directory: str, name: str) -> JobDirectory:
+        """The directory of a job that is there. Raises MpingestError, naming those that are, where it isn't."""
+        there = {os.path.basename(job.path): job for job in cls.all(jobs_directory)}
+        if name not in there:
+            names = f"there are {', '.join(there)}" if there else "there are no jobs"
+            raise MpingestError(f"job {name!r}: not in {jobs_directory}, where {names}")
+        return there[name]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it has been run, or begun to be."""
+        return os.path.exists(self._spec_path)
+
     @property
     def checkpoint(self) -> str:
         """The merged state of all runs."""
@@ -95,7 +121,8 @@ class JobDirectory:
     def runs(self) -> list[RunDirectory]:
         """All runs, oldest first."""
         base = os.path.join(self.path, "runs")
-        numbers = sorted(int(name) for name in os.listdir(base) if name.isdecimal())
+        names = os.listdir(base) if os.path.exists(base) else []
+        numbers = sorted(int(name) for name in names if name.isdecimal())
         return [RunDirectory(os.path.join(base, f"{number:04d}"), number) for number in numbers]
 
     def segments(self) -> list[Path]:
@@ -111,10 +138,31 @@ class JobDirectory:
             os.mkdir(path, mode=0o700)
         return run
 
+    def spec(self) -> JobSpec:
+        """What the job is. Raises MpingestError where that can't be read."""
+        try:
+            with open(self._spec_path, encoding="utf-8", errors="surrogateescape") as file:
+                return JobSpec.from_json(json.load(file))
+        except OSError as error:
+            raise MpingestError(f"{self._spec_path}: {error.strerror}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise MpingestError(f"{self._spec_path}: is damaged; remove it, and it is made anew") from error
+
+    def check_is(self, spec: JobSpec) -> None:
+        """Raises MpingestError where it is another job's."""
+        kept = self.spec()
+        if kept != spec:
+            whose = f"{os.fsdecode(kept.root)!r} and {kept.target}"
+            raise MpingestError(f"job {spec.name!r} is that of {whose}: choose another --job-name")
+
+    def holder(self) -> str:
+        """Who holds the job's lock, as far as can be told without a trace; empty if nobody does."""
+        return Lock(self._lock_path).holder()
+
     @contextmanager
     def locked(self) -> Iterator[Lock]:
         """Hold the job's lock. Raises MpingestError, saying who holds it, where another run does."""
-        lock = Lock(os.path.join(self.path, "lock"))
+        lock = Lock(self._lock_path)
         try:
             lock.acquire()
         except OSError as error:
@@ -124,19 +172,19 @@ class JobDirectory:
         finally:
             lock.release()
 
+    @property
+    def _spec_path(self) -> str:
+        return os.path.join(self.path, "job.json")
+
+    @property
+    def _lock_path(self) -> str:
+        return os.path.join(self.path, "lock")
+
     def _keep_spec(self, spec: JobSpec) -> None:
-        path = os.path.join(self.path, "job.json")
-        if not os.path.exists(path):
-            write_json(path, spec.to_json())
-            return
-        try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                kept = JobSpec.from_json(json.load(file))
-        except (ValueError, TypeError, KeyError) as error:
-            raise MpingestError(f"{path}: is damaged; remove it, and it is made anew") from error
-        if kept != spec:
-            whose = f"{os.fsdecode(kept.root)!r} and {kept.target}"
-            raise MpingestError(f"job {spec.name!r} is that of {whose}: choose another --job-name")
+        if self.is_there:
+            self.check_is(spec)
+        else:
+            write_json(self._spec_path, spec.to_json())
 
 
 class Lock:
@@ -168,6 +216,14 @@ class Lock:
         with suppress(FileNotFoundError):
             os.unlink(self.path)
 
+    def holder(self) -> str:
+        """Who holds the lock; empty if nobody does, or a run of this host that died."""
+        if not os.path.exists(self.path):
+            return ""
+        holder = self._read()
+        dead = holder.get("host") == socket.gethostname() and self._is_dead(holder)
+        return "" if dead else self._who(holder)
+
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
             with suppress(OSError):
@@ -184,11 +240,7 @@ class Lock:
 
     def _take_over(self) -> None:
         holder = self._read()
-        who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
-        if not holder:
-            who = f"someone (what {self.path} says cannot be read)"
-        if holder.get("batch_job"):
-            who += f", batch job {holder['batch_job']}"
+        who = self._who(holder)
         if not self._is_dead(holder):
             raise MpingestError(f"the job is being run by {who}: wait for it, or stop it first")
         self.note = f"took over the lock of a run that died: {who}"
@@ -201,6 +253,12 @@ class Lock:
             self._create()
         except FileExistsError:
             raise MpingestError("the job has just been started by another run") from None
+
+    def _who(self, holder: dict[str, Any]) -> str:
+        if not holder:
+            return f"someone (what {self.path} says cannot be read)"
+        who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
+        return f"{who}, batch job {holder['batch_job']}" if holder.get("batch_job") else who
 
     def _read(self) -> dict[str, Any]:
         try:

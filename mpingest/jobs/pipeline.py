@@ -27,8 +27,9 @@ from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
+from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.recorder import Records
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
@@ -126,7 +127,7 @@ class Pipeline:
     Use as a context manager: leaving it ends the threads.
     """
 
-    visitor: Visitor | Remover
+    visitor: Visitor | Remover | Planner
     tools: Tools
     sessions: int
     _events: deque[Spawned | Finished] = field(default_factory=deque)
@@ -207,7 +208,7 @@ class Pipeline:
             if unit.kind is UnitKind.SLICE and is_unseen(unit):
                 self._scanning.append(unit)
                 unseen = Unseen.from_unit(unit)
-                assert isinstance(self.visitor, Visitor), "only a visit leaves names to look at"
+                assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
                 self._looks.append(_Scan(unit, unseen.relative, self.visitor.look(unseen)))
             elif unit.kind is UnitKind.SLICE:
                 self._slices.append(_SliceRun.of(unit))
@@ -449,7 +450,7 @@ class Pipeline:
 
     def _act(self, content: Slice, index: int, relative: bytes) -> Result:
         row = content.entries.rows[index]
-        change, situation, is_settled, replica, known_size = content.plan[index].tolist()
+        change, _again, situation, is_settled, replica, known_size = content.plan[index].tolist()
         if change == Change.DELETED:
             return self.tools.ingestor.remove(relative, row, known_size)
         result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
@@ -467,7 +468,7 @@ class Pipeline:
 class _Recording:
     """Outcomes of a slice on their way to the recorder: soon, for what is not recorded a killed run does again."""
 
-    def __init__(self, recorder: Recorder, content: Slice) -> None:
+    def __init__(self, recorder: Records, content: Slice) -> None:
         self._recorder = recorder
         self._content = content
         self._outcomes: dict[int, Result] = {}

@@ -17,8 +17,8 @@ _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
 
 
-def checked_target(target: str, zone: str) -> str:
-    """The target collection, normalised. Raises MpingestError where it can't be one of the zone."""
+def checked_target(target: str, zone: str | None = None) -> str:
+    """The target collection, normalised. Raises MpingestError where it can't be one of the zone, or of any."""
     try:
         size = len(target.encode())
     except UnicodeEncodeError as error:
@@ -26,13 +26,13 @@ def checked_target(target: str, zone: str) -> str:
     if size > MAX_PATH:
         raise MpingestError(f"target of {size} bytes: iRODS holds paths of up to {MAX_PATH}")
     if not target.startswith("/"):
-        raise MpingestError(f"target {target}: must be an absolute path such as /{zone}/home/…")
+        raise MpingestError(f"target {target}: must be an absolute path such as /{zone or 'tempZone'}/home/…")
     parts = [part for part in target.split("/") if part]
     if {".", ".."} & set(parts):
         raise MpingestError(f"target {target}: must not contain . or ..")
     if len(parts) < 2:
-        raise MpingestError(f"target {target}: must be a collection below /{zone}")
-    if parts[0] != zone:
+        raise MpingestError(f"target {target}: must be a collection below /{zone or 'tempZone'}")
+    if zone not in (None, parts[0]):
         raise MpingestError(f"target {target}: is in zone {parts[0]}, but the session is one of zone {zone}")
     return "/" + "/".join(parts)
 

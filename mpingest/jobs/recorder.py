@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,30 @@ from mpingest.jobs.directory import own_trouble
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.entries import EntryBatch
+
+
+class Records(Protocol):
+    """Where a rank's threads say what they have found and done. counts: see ``tally``.
+
+    See ``Recorder`` for what each method means.
+    """
+
+    @property
+    def counts(self) -> tally.Counts: ...  # noqa: D102
+    def seen(self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8]) -> None: ...  # noqa: D102
+    def entries(  # noqa: D102
+        self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8], results: list[Result]
+    ) -> None: ...
+    def directory(self, relative: bytes, state: DirectoryState) -> None: ...  # noqa: D102
+    def directory_entry(  # noqa: D102
+        self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0
+    ) -> None: ...
+    def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None: ...  # noqa: D102
+    def unreadable(self, relative: bytes, error: OSError) -> None: ...  # noqa: D102
+    def directory_failure(self, relative: bytes, result: Result) -> None: ...  # noqa: D102
+    def add(self, counter: int, amount: int = 1) -> None: ...  # noqa: D102
+    def seal_if_due(self) -> None: ...  # noqa: D102
+    def shut(self) -> None: ...  # noqa: D102
 
 
 @dataclass
@@ -36,7 +60,7 @@ class Recorder:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _shut: bool = False
 
-    def seen(self, batch: EntryBatch, changes: npt.NDArray[np.uint8]) -> None:
+    def seen(self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8]) -> None:
         """Count entries that a scan has seen, and how they compare. changes: shape (n,)."""
         with self._open():
             tally.count_entries(self.counts, batch.rows["size"], changes)

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from mpingest.farm.units import Unit
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.unknown import is_unknown
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.recorder import Records
 from mpingest.jobs.spec import RunOptions
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
-from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
+from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows, Summary
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE
 
@@ -23,18 +23,17 @@ TRIVIAL = 100
 """Entries of a checkpoint up to which any part of it may go."""
 
 
-def refusal(checkpoint: Checkpoint, max_delete: int | None) -> str:
-    """Why that many deletions are not to be believed; empty if they are."""
-    summary = checkpoint.summary()
+def refusal(summary: Summary, max_delete: int | None) -> str:
+    """Why that many deletions are not to be believed; empty if they are. summary: of all that is recorded."""
     gone = summary.outcomes[Outcome.GONE]
     if max_delete is None:
         if summary.entries <= TRIVIAL or 2 * gone <= summary.entries:
             return ""
         share = f"{gone:,} of {summary.entries:,} entries are gone, more than half"
-        return f"{share}: nothing was deleted; if it is right, give --max-delete {gone}"
+        return f"{share}: nothing is deleted; if it is right, give --max-delete {gone}"
     if gone <= max_delete:
         return ""
-    return f"{gone:,} entries are gone, --max-delete allows {max_delete:,}: nothing was deleted"
+    return f"{gone:,} entries are gone, --max-delete allows {max_delete:,}: nothing is deleted"
 
 
 def directories_with_gone_files(checkpoint: Checkpoint, *, unknown: bool) -> list[Unit]:
@@ -78,7 +77,7 @@ class Remover:
             yield [Slice(subtree.relative, part, plan).to_unit()]
 
 
-def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Recorder, *, unknown: bool) -> None:
+def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Records, *, unknown: bool) -> None:
     """Remove the collections of gone directories, the deepest first, where nothing is left in them.
 
     unknown: also those that are none of ours

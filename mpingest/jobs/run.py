@@ -124,9 +124,9 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     finally:
         session.cleanup()
     notes = [lock.note] if lock.note else []
-    before = _last_summary(job)
-    notes += _note_another_way(before, options)
-    _check_checkpoint(job)
+    before = last_summary(job)
+    notes += note_another_way(before, options)
+    check_checkpoint(job)
     runs = job.runs()
     if job.segments():
         notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
@@ -139,7 +139,7 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
     return opened
 
 
-def _last_summary(job: JobDirectory) -> dict[str, Any]:
+def last_summary(job: JobDirectory) -> dict[str, Any]:
     """What the last run that came to its end reported; empty if none has."""
     summaries = [run.file("summary.json") for run in job.runs() if os.path.exists(run.file("summary.json"))]
     if not summaries:
@@ -149,7 +149,7 @@ def _last_summary(job: JobDirectory) -> dict[str, Any]:
     return summary
 
 
-def _note_another_way(before: dict[str, Any], options: RunOptions) -> list[str]:
+def note_another_way(before: dict[str, Any], options: RunOptions) -> list[str]:
     """What to know if the last run decided otherwise about entries than this one will."""
     way = before.get("way", options.way)
     if way == options.way:
@@ -157,7 +157,8 @@ def _note_another_way(before: dict[str, Any], options: RunOptions) -> list[str]:
     return [f"it was {way} before, now it is {options.way}: what is unchanged stays; --ignore-cache looks at all anew"]
 
 
-def _check_checkpoint(job: JobDirectory) -> None:
+def check_checkpoint(job: JobDirectory) -> None:
+    """Raises MpingestError where the job's checkpoint can't be used."""
     if not os.path.exists(job.checkpoint):
         return
     try:
@@ -206,9 +207,10 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
     if not os.path.exists(opened.job.checkpoint):
         return False, ""
     with Checkpoint.open(Path(opened.job.checkpoint)) as checkpoint:
-        if not checkpoint.summary().outcomes[Outcome.GONE]:
+        summary = checkpoint.summary()
+        if not summary.outcomes[Outcome.GONE]:
             return False, ""
-        if refused := refusal(checkpoint, options.max_delete):
+        if refused := refusal(summary, options.max_delete):
             return False, refused
         roots.extend(directories_with_gone_files(checkpoint, unknown=options.delete_unknown))
     return True, ""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mpingest.jobs.scan import Found
-from mpingest.jobs.text import human_bytes
+from mpingest.jobs.text import human_bytes, shown_path
 from mpingest.scan.census import AGE_DAYS, Best, Census, Group
 
 _TYPES = {
@@ -79,7 +79,7 @@ def lines(found: Found) -> Iterator[str]:
     """Tables for the terminal."""
     census = found.census
     files, linked = census.files, census.linked
-    yield f"{_shown(found.root)}: {census.entries:,} entries in {found.seconds:.1f} s"
+    yield f"{shown_path(found.root)}: {census.entries:,} entries in {found.seconds:.1f} s"
     if found.stopped:
         yield f"  PARTIAL: {found.stopped}; what follows is what was seen until then"
     yield "  " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in _by_type(census).items() if count)
@@ -90,7 +90,7 @@ def lines(found: Found) -> Iterator[str]:
     if census.excluded:
         yield f"  {census.excluded:,} names excluded"
     for what, best, sign in (("oldest", census.oldest, 1), ("newest", census.newest, -1)):
-        yield from (f"  {what} file {_time(sign * value)}  {_shown(path)}" for value, _, path in best.places)
+        yield from (f"  {what} file {_time(sign * value)}  {shown_path(path)}" for value, _, path in best.places)
     if files.entries:
         yield from _histogram("size", "files", [(_size_label(*bin_), bin_[2]) for bin_ in _coarse(census.sizes)])
         yield from _histogram("age", "files", list(zip(_AGES, census.ages, strict=True)))
@@ -106,7 +106,7 @@ def lines(found: Found) -> Iterator[str]:
 def troubles(found: Found) -> Iterator[str]:
     """What kept the scan from being whole, for stderr."""
     census = found.census
-    yield from (f"{_shown(path)}: cannot be read: {reason}" for path, reason in census.failures)
+    yield from (f"{shown_path(path)}: cannot be read: {reason}" for path, reason in census.failures)
     if more := census.unreadable - len(census.failures):
         yield f"{more:,} more cannot be read"
     if found.stopped:
@@ -183,13 +183,7 @@ def _top(title: str, best: Best, shown: Any) -> Iterator[str]:
         yield ""
         yield title
     for value, _, path in best.places:
-        yield f"{shown(-value):>16}  {_shown(path)}"
-
-
-def _shown(path: bytes) -> str:
-    """A path on one line, whatever it holds."""
-    text = os.fsdecode(path) or "."
-    return text if text.isprintable() else repr(text)
+        yield f"{shown(-value):>16}  {shown_path(path)}"
 
 
 def _size_label(low: int, high: int, _: Group) -> str:

@@ -27,7 +27,7 @@ from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
 from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.recorder import Recorder, Records
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
@@ -82,7 +82,7 @@ class Tools:
 
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
-    recorder: Recorder
+    recorder: Records
     ending: Ending
     idle_seconds: float
     profile: Profile
@@ -91,7 +91,7 @@ class Tools:
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
         self.recorder.seal_if_due()
-        self.ingestor.subjects.users.close_idle(self.idle_seconds)
+        self.ingestor.close_idle(self.idle_seconds)
 
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""

@@ -98,7 +98,8 @@ def is_unseen(unit: Unit) -> bool:
 
 PLAN_DTYPE = np.dtype(
     [
-        ("change", "u1"),  # Change
+        ("change", "u1"),  # Change, as it is to be recorded
+        ("again", "?"),  # it failed the last time
         ("situation", "u1"),  # Situation
         ("settled", "?"),  # timestamps are old enough to tell later changes
         ("replica", "<i4"),  # number of the replica that is ours, as recorded

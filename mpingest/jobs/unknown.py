@@ -11,7 +11,7 @@ import numpy as np
 from mpingest.ingest.catalog import Replica
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.unknown import unknown_entries
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.recorder import Records
 from mpingest.manifest.states import Outcome
 
 
@@ -46,7 +46,7 @@ class UnknownContent:
             self.objects.pop(path, None)
             self.collections.discard(path)
 
-    def record(self, recorder: Recorder) -> None:
+    def record(self, recorder: Records) -> None:
         """Record what is left, and all that is below it. Raises RequestError, ZoneGone, UnusableName."""
         objects = {path.rpartition("/")[2]: replicas for path, replicas in self.objects.items() if self._is_plain(path)}
         collections = [path.rpartition("/")[2] for path in self.collections if self._is_plain(path)]

@@ -20,7 +20,7 @@ from mpingest.ingest.content import SourceError
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result, failed
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
-from mpingest.jobs.recorder import Recorder
+from mpingest.jobs.recorder import Records
 from mpingest.jobs.spec import RunOptions
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen
 from mpingest.jobs.unknown import UnknownContent
@@ -63,7 +63,7 @@ class Visitor:
     pool: StatPool
     ingestor: EntryIngestor
     checkpoint: Checkpoint | None
-    recorder: Recorder
+    recorder: Records
     options: RunOptions
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
@@ -235,10 +235,11 @@ class _Visit:
     def _files(self, files: EntryBatch, comparison: Comparison, began: int) -> Slice:
         """The files that need action, once all others are dealt with."""
         changes = comparison.change
-        self.visitor.recorder.seen(files, changes)
+        self.visitor.recorder.seen(self.subtree.relative, files, changes)
         plan = np.zeros(len(files), PLAN_DTYPE)
         # While it fails, what is recorded stays that with which it failed first.
         plan["change"] = np.where(changes == Change.RETRY, comparison.results["change"], changes)
+        plan["again"] = changes == Change.RETRY
         plan["situation"] = _situations(files, comparison)
         plan["settled"] = settled(files.rows, began)
         plan["replica"] = comparison.results["code"].clip(min=0)

@@ -252,7 +252,7 @@ def test_what_never_was_a_file_is_deleted_only_on_request(
     assert set(objects_below(session, target)) == {*files, *foreign}
 
     assert mpingest("start", *options[:-1], "2", "--delete-unknown", root, target, ranks=ranks).returncode == 3
-    assert "nothing was deleted" in mpingest.last.stdout
+    assert "nothing is deleted" in mpingest.last.stdout
     mpingest.start(root, target, *options, ranks=ranks)
     assert set(objects_below(session, target)) == {*files, *foreign}, "what was refused is not deleted later unasked"
 

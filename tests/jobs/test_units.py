@@ -31,7 +31,14 @@ def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...], followe
     assert Subtree.from_unit(unit) == subtree
 
 
-plans = st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans(), st.integers(-9, 9), st.integers(0, 2**63 - 1))
+plans = st.tuples(
+    st.integers(0, 5),
+    st.booleans(),
+    st.integers(0, 5),
+    st.booleans(),
+    st.integers(-9, 9),
+    st.integers(0, 2**63 - 1),
+)
 
 
 @given(paths, st.lists(st.tuples(names, entries, plans), min_size=1))
