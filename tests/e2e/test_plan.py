@@ -9,29 +9,31 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from mpingest.cli.root import cli
+from mpingest.errors import MpingestError
 from mpingest.jobs.directory import JobDirectory
 from mpingest.manifest.segment import sealed_segments
 from mpingest.zone.embedded import EmbeddedZone
 from tests.conftest import CommandLine, mpiexec, powerless
-from tests.e2e.test_scan import ranks_below
 from tests.e2e.test_start import settle
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 Json = dict[str, Any]
 
-RANKS = pytest.mark.parametrize("ranks", [None, 4])
 FILES = {f"dir{number % 4}/sub{number % 3}/file{number:02}": b"x" * number for number in range(60)} | {"top": b"top"}
 
 
 class Planner:
-    """The command, without an iRODS environment."""
+    """The command, without an iRODS environment; in this process where nothing else is said, for that takes no time."""
 
     def __init__(self, command: CommandLine, scratch: Path) -> None:
         nowhere = {"IRODS_ENVIRONMENT_FILE": "/nowhere", "HOME": "/nowhere", "TMPDIR": str(scratch)}
@@ -39,31 +41,40 @@ class Planner:
         self.scratch = scratch
 
     def __call__(self, *arguments: str | Path, ranks: int | None = None, code: int = 0) -> Json:
-        done = self.command("plan", "--json", *arguments, ranks=ranks)
-        assert done.returncode == code, done.stderr
+        said = self.text("--json", *arguments, ranks=ranks, code=code)
         assert list(self.scratch.iterdir()) == []
-        planned: Json = json.loads(done.stdout)
+        planned: Json = json.loads(said)
         assert planned["exit_code"] == code
         return planned
 
-    def text(self, *arguments: str | Path, code: int = 0) -> str:
-        done = self.command("plan", *arguments)
-        assert done.returncode == code, done.stderr
-        return done.stdout
+    def text(self, *arguments: str | Path, ranks: int | None = None, code: int = 0) -> str:
+        if ranks is None and not self.command.prefix:
+            done = CliRunner().invoke(cli, ["plan", *map(os.fspath, arguments)], env=self.command.environment)
+            assert done.exit_code == code, done.exception
+            return done.stdout
+        ran = self.command("plan", *arguments, ranks=ranks)
+        assert ran.returncode == code, ran.stderr
+        return ran.stdout
 
-    def refused(self, *arguments: str | Path, code: int = 1, ranks: int | None = None) -> str:
-        """The one line that says why."""
-        done = self.command("plan", *arguments, ranks=ranks)
-        assert (done.returncode, done.stdout) == (code, "")
-        lines = done.stderr.splitlines()
-        assert len(lines) == 1 or code == 2, done.stderr
-        return lines[-1]
+    def alike(self, *arguments: str | Path, code: int = 0) -> Json:
+        """What is planned, whoever does it: this process, or four ranks."""
+        one, other = (self(*arguments, ranks=ranks, code=code) for ranks in (None, 4))
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+        return one
+
+    def refused(self, *arguments: str | Path) -> str:
+        """Why the command can't be done."""
+        done = CliRunner().invoke(cli, ["plan", *map(os.fspath, arguments)], env=self.command.environment)
+        assert isinstance(done.exception, MpingestError)
+        assert done.output == ""
+        return str(done.exception)
 
 
 @pytest.fixture
-def plan(mpingest: CommandLine, tmp_path: Path) -> Planner:
+def plan(mpingest: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planner:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     return Planner(mpingest, scratch)
 
 
@@ -103,7 +114,7 @@ def assert_true(planned: Json, summary: Json, zone: EmbeddedZone) -> None:
 MODES = {"register_sync": "unregister", "put_sync": "trash", "put_append": "no_trash"}
 
 
-@pytest.mark.parametrize(("operation", "ranks"), [("register_sync", 4), ("put_sync", None), ("put_append", 1)])
+@pytest.mark.parametrize(("operation", "ranks"), [("register_sync", 4), ("put_sync", None), ("put_append", None)])
 def test_a_run_does_what_was_planned(
     mpingest: CommandLine,
     plan: Planner,
@@ -129,9 +140,7 @@ def test_a_run_does_what_was_planned(
     planned = plan_and_run()
     assert files(planned) == {"new": len(FILES) + 2}
     assert planned["run"] == 0
-    assert planned["changes"]["new"]["names"] == [
-        f"dir0/sub0/file{number:02}" for number in range(0, 60, 12)
-    ]
+    assert planned["changes"]["new"]["names"] == [f"dir0/sub0/file{number:02}" for number in range(0, 60, 12)]
     assert [(left["files"], "pipe" in left["reason"]) for left in planned["left_alone"]] == [(1, True)]
 
     assert files(plan_and_run()) == {"unchanged": len(FILES) + 2}
@@ -177,22 +186,22 @@ def test_what_was_gone_before_is_planned_to_be_deleted(
     assert_true(planned, mpingest.start(root, target, "--delete-mode", "unregister"), zone)
 
 
-@pytest.mark.parametrize("limit", ["3", "4"])
 def test_a_refusal_is_foreseen(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str, limit: str
+    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str
 ) -> None:
     root = make_tree(FILES)
-    options = ("--delete-mode", "unregister", "--max-delete", limit)
-    mpingest.start(root, target, *options)
+    mpingest.start(root, target)
     settle()
     for name in ("file00", "file12", "file24", "file36"):
         (root / "dir0/sub0" / name).unlink()
-    planned = plan(*options, root, target)
-    zone.reset_counts()
-    summary = mpingest.start(root, target, *options)
-    assert planned["refusal"] == summary["refusal"]
-    assert bool(planned["refusal"]) == (limit == "3")
-    assert_true(planned, summary, zone)
+    for limit in ("3", "4"):
+        options = ("--delete-mode", "unregister", "--max-delete", limit)
+        planned = plan(*options, root, target)
+        zone.reset_counts()
+        summary = mpingest.start(root, target, *options)
+        assert planned["refusal"] == summary["refusal"]
+        assert bool(planned["refusal"]) == (limit == "3")
+        assert_true(planned, summary, zone)
 
 
 def test_half_of_what_is_recorded_is_refused_as_in_a_run(
@@ -208,25 +217,24 @@ def test_half_of_what_is_recorded_is_refused_as_in_a_run(
     assert planned["refusal"] == mpingest.start(root, target, *options)["refusal"]
 
 
-@RANKS
 def test_failures_are_planned_to_be_tried_again(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str, ranks: int | None
+    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str
 ) -> None:
     """Those that are known to fail are named, and no request is counted for them."""
     root = make_tree({"good": b"good", "dir/good": b"good"})
     with open(os.path.join(os.fsencode(root), b"dir/bad \xff\n"), "wb") as file:
         file.write(b"bad")
-    planned = plan(root, target, ranks=ranks, code=3)
+    planned = plan.alike(root, target, code=3)
     assert planned["changes"]["new"]["names"] == ["dir/bad \udcff\n", "dir/good", "good"]
     assert [failure["path"] for failure in planned["failures"]] == ["dir/bad \udcff\n"]
     assert_true(planned, mpingest.start(root, target), zone)
     settle()
-    planned = plan(root, target, ranks=ranks, code=3)
+    planned = plan(root, target, code=3)
     assert files(planned) == {"retry": 1, "unchanged": 2}
     zone.reset_counts()
     assert_true(planned, mpingest.start(root, target), zone)
     options = ("--operation", "put")
-    planned = plan(*options, root, target, ranks=ranks)
+    planned = plan(*options, root, target)
     assert [(step["operation"], step["change"], step["request"]) for step in planned["steps"]] == [
         ("put", "retry", "put")
     ]
@@ -267,7 +275,6 @@ def test_what_is_there_already_costs_no_more_than_planned(
     assert total["requests"] < planned["requests"]["total"] + planned["requests"]["listings_besides"]
 
 
-@RANKS
 @pytest.mark.parametrize("kind", ["excluded", "followed"])
 def test_excludes_and_links_are_those_of_a_run(
     mpingest: CommandLine,
@@ -276,7 +283,6 @@ def test_excludes_and_links_are_those_of_a_run(
     zone: EmbeddedZone,
     target: str,
     kind: str,
-    ranks: int | None,
 ) -> None:
     root = make_tree(FILES)
     (root / "to dir0").symlink_to("dir0")
@@ -286,8 +292,8 @@ def test_excludes_and_links_are_those_of_a_run(
         "followed": ("--follow-symlinks", "inside", "--special", "register"),
     }[kind]
     settle()
-    planned = plan(*options, root, target, ranks=ranks)
-    assert_true(planned, mpingest.start(root, target, *options, ranks=ranks), zone)
+    planned = plan.alike(*options, root, target)
+    assert_true(planned, mpingest.start(root, target, *options), zone)
     assert planned["excluded"] == (3 if kind == "excluded" else 0)
 
 
@@ -309,17 +315,23 @@ class event_handler(Core):
         return DeleteMode.TRASH if "dir1" in meta["path"] else DeleteMode.DO_NOT_DELETE
 """
 HOOKS = """
+class event_handler:
     @staticmethod
     def pre_coll_create(hdlr_mod, logger, session, meta, **options):
-        session.collections.exists(meta["target"])
+        assert session.zone
+
+    @staticmethod
+    def metadata(meta):
+        assert meta["job_name"] != "plan"
+        return [("a", "1")]
 
     @staticmethod
     def acl(meta):
-        raise AssertionError("a plan doesn't ask")
+        assert meta["job_name"] != "plan"
+        return [("read", "public")]
 """
 
 
-@RANKS
 def test_a_handler_says_what_is_to_be_done(
     mpingest: CommandLine,
     plan: Planner,
@@ -327,47 +339,53 @@ def test_a_handler_says_what_is_to_be_done(
     zone: EmbeddedZone,
     target: str,
     tmp_path: Path,
-    ranks: int | None,
 ) -> None:
     script = tmp_path / "handler.py"
     script.write_text(HANDLER)
     root = make_tree(FILES)
     options = ("--event-handler", str(script))
     settle()
-    planned = plan(*options, root, target, ranks=ranks)
+    planned = plan.alike(*options, root, target)
     assert {(step["operation"], step["request"], step["files"]) for step in planned["steps"]} == {
         ("put_sync", "put", 15),
         ("register_sync", "register", len(FILES) - 15),
     }
-    assert_true(planned, mpingest.start(root, target, *options, ranks=ranks), zone)
+    assert_true(planned, mpingest.start(root, target, *options), zone)
     settle()
     shutil.rmtree(root / "dir1/sub1")
     shutil.rmtree(root / "dir2/sub1")
-    planned = plan(*options, root, target, ranks=ranks)
+    planned = plan(*options, root, target)
     assert planned["deletions"]["objects"] == 5
     zone.reset_counts()
-    assert_true(planned, mpingest.start(root, target, *options, ranks=ranks), zone)
+    assert_true(planned, mpingest.start(root, target, *options), zone)
 
     make_tree({"dir0/asks": b"", "dir0/fails": b""})
-    planned = plan(*options, root, target, ranks=ranks, code=3)
+    planned = plan.alike(*options, root, target, code=3)
     assert planned["unforeseen"] == 1
     assert any("asks the zone about 1 files" in note for note in planned["notes"])
     assert planned["failures"] == [
         {"path": "dir0/fails", "reason": "operation() raised ValueError: no operation for it"}
     ]
-    script.write_text(HANDLER + HOOKS)
-    planned = plan(*options, root, f"{target}/anew", code=3)
-    assert planned["requests"]["collections"] == 2 * planned["directories"]["new"]
-    assert [note for note in planned["notes"] if "pre_coll_create()" in note or "acl()" in note]
     assert "name TARGET" in plan.refused(*options, "--jobs-dir", tmp_path / "none", root)
 
 
-@RANKS
-def test_no_trace_is_left(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str, ranks: int | None
+def test_hooks_are_not_called_but_what_they_take_is_known(
+    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str, tmp_path: Path
 ) -> None:
+    script = tmp_path / "handler.py"
+    script.write_text(HOOKS)
+    options = ("--event-handler", str(script))
     root = make_tree(FILES)
-    plan(root, target, ranks=ranks)
+    planned = plan(*options, "--job-name", "plan", root, target)
+    [collections] = [note for note in planned["notes"] if "pre_coll_create()" in note]
+    assert "not called" in collections
+    assert [note for note in planned["notes"] if "metadata(), acl()" in note]
+    assert planned["requests"]["total"] == mpingest.start(root, target, *options)["total"]["requests"]
+
+
+def test_no_trace_is_left(mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str) -> None:
+    root = make_tree(FILES)
+    plan(root, target)
     assert not mpingest.jobs.exists()
     mpingest.start(root, target)
     settle()
@@ -379,7 +397,7 @@ def test_no_trace_is_left(
     read_only = traces(mpingest.jobs)
     plan.command.prefix = powerless()
     try:
-        assert files(plan(root, target, ranks=ranks)) == {"modified": 1, "unchanged": len(FILES) - 1}
+        assert files(plan(root, target, ranks=4)) == {"modified": 1, "unchanged": len(FILES) - 1}
     finally:
         assert traces(mpingest.jobs) == read_only
         for path in [mpingest.jobs, *mpingest.jobs.rglob("*")]:
@@ -418,44 +436,39 @@ def cut_off(mpingest: CommandLine, make_tree: MakeTree, target: str, tmp_path: P
     return root
 
 
-@RANKS
 def test_what_a_run_that_was_cut_off_had_done_counts(
-    mpingest: CommandLine, plan: Planner, zone: EmbeddedZone, cut_off: Path, target: str, ranks: int | None
+    mpingest: CommandLine,
+    plan: Planner,
+    zone: EmbeddedZone,
+    cut_off: Path,
+    target: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = traces(mpingest.jobs)
-    planned = plan(cut_off, target, ranks=ranks)
-    assert traces(mpingest.jobs) == before
+    planned = plan.alike(cut_off, target)
     assert 20 + 25 <= files(planned)["unchanged"] < 80
     assert [note for note in planned["notes"] if "run 2 was cut off" in note]
+
+    copy = tmp_path / "copy"
+    shutil.copytree(mpingest.jobs, copy)
+    (segment,) = copy.rglob("rank*.h5")
+    segment.write_bytes(segment.read_bytes()[:-100])
+    damaged = traces(copy)
+    without = plan("--jobs-dir", copy, cut_off, target)
+    assert files(without) == {"unchanged": 20, "new": 60}
+    assert [note for note in without["notes"] if f"{segment} is damaged" in note]
+    assert traces(copy) == damaged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", "/proc/nowhere")
+        assert "/proc/nowhere: No such file or directory; set TMPDIR" in plan.refused(cut_off, target)
+    assert traces(mpingest.jobs) == before
     zone.reset_counts()
     assert_true(planned, mpingest.start(cut_off, target), zone)
 
 
-def test_damaged_segments_are_said_and_stay(
-    mpingest: CommandLine, plan: Planner, cut_off: Path, target: str
-) -> None:
-    (segment,) = sealed_segments(mpingest.last_run() / "manifest")
-    segment.write_bytes(segment.read_bytes()[:-100])
-    before = traces(mpingest.jobs)
-    planned = plan(cut_off, target)
-    assert traces(mpingest.jobs) == before
-    assert files(planned) == {"unchanged": 20, "new": 60}
-    assert [note for note in planned["notes"] if f"{segment} is damaged" in note]
-
-
-def test_no_room_for_the_copy(mpingest: CommandLine, plan: Planner, cut_off: Path, target: str) -> None:
-    before = traces(mpingest.jobs)
-    plan.scratch.chmod(0o500)
-    plan.command.prefix = powerless()
-    plan.command.environment["TMPDIR"] = str(plan.scratch)
-    said = plan.command("plan", cut_off, target)
-    assert traces(mpingest.jobs) == before
-    assert said.returncode in (0, 1)  # Python falls back to other directories, if there are any
-
-
-def test_a_run_in_progress_is_told_of(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str
-) -> None:
+def test_a_run_in_progress_is_told_of(mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str) -> None:
     root = make_tree(FILES)
     mpingest.start(root, target)
     settle()
@@ -468,18 +481,16 @@ def test_a_run_in_progress_is_told_of(
     assert plan(root, target)["notes"] == []
 
 
-def test_the_job_is_found_by_its_root(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str
-) -> None:
-    root = make_tree(FILES)
+def test_the_job_is_found_by_its_root(mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str) -> None:
+    root = make_tree({"file": b"x"})
     planned = plan(root)
     assert planned["job"] == {"name": "", "root": str(root), "target": ""}
-    assert files(planned) == {"new": len(FILES)}
+    assert files(planned) == {"new": 1}
     assert any("no job of this root" in note for note in planned["notes"])
     mpingest.start(root, target, "--job-name", "one")
     settle()
     assert plan(root)["job"] == {"name": "one", "root": str(root), "target": target}
-    assert files(plan("--job-name", "one", root)) == {"unchanged": len(FILES)}
+    assert files(plan("--job-name", "one", root)) == {"unchanged": 1}
     mpingest("start", "--job-name", "two", root, f"{target}/two")
     said = plan.refused(root)
     assert f"one ({target}), two ({target}/two)" in said
@@ -504,7 +515,7 @@ def test_what_is_set_for_start_holds_for_plan(plan: Planner, make_tree: MakeTree
     root = make_tree({"file": b"x"})
     config = tmp_path / "config.toml"
     config.write_text("[start]\noperation = 'put'\ninterval = 5\n[plan]\nnames = 0\n")
-    done = plan.command("--config", config, "plan", "--json", root)
+    done = CliRunner().invoke(cli, ["--config", str(config), "plan", "--json", str(root)], env=plan.command.environment)
     planned = json.loads(done.stdout)
     assert planned["way"] == "put"
     assert planned["changes"]["new"]["names"] == []
@@ -524,7 +535,9 @@ def test_what_is_set_for_start_holds_for_plan(plan: Planner, make_tree: MakeTree
         (["empty"], "--allow-empty"),
     ],
 )
-def test_bad_input(plan: Planner, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str) -> None:
+def test_bad_input(
+    plan: Planner, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
     root = make_tree({"file": b"x"})
     (root / "empty").mkdir()
     monkeypatch.chdir(root)
@@ -532,19 +545,26 @@ def test_bad_input(plan: Planner, make_tree: MakeTree, monkeypatch: pytest.Monke
     assert sorted(os.listdir(root)) == ["empty", "file"]
 
 
-def test_bad_usage(plan: Planner, make_tree: MakeTree) -> None:
+@pytest.mark.parametrize(("option", "value"), [("--names", "-1"), ("--operation", "move")])
+def test_bad_usage(make_tree: MakeTree, option: str, value: str) -> None:
+    done = CliRunner().invoke(cli, ["plan", option, value, str(make_tree({"file": b"x"}))])
+    assert done.exit_code == 2
+    assert option in done.stderr
+
+
+def test_an_error_is_one_line_in_any_world(plan: Planner, make_tree: MakeTree) -> None:
     root = make_tree({"file": b"x"})
-    assert "--names" in plan.refused("--names", "-1", root, code=2)
-    assert "operation" in plan.refused("--operation", "move", root, code=2)
+    done = plan.command("plan", root, "relative", ranks=3)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["mpingest: target relative: must be an absolute path such as /tempZone/home/…"]
 
 
-@RANKS
-def test_what_cannot_be_read_is_said(plan: Planner, make_tree: MakeTree, target: str, ranks: int | None) -> None:
+def test_what_cannot_be_read_is_said(plan: Planner, make_tree: MakeTree, target: str) -> None:
     root = make_tree(FILES)
     (root / "dir1").chmod(0)
     plan.command.prefix = powerless()
     try:
-        planned = plan(root, target, ranks=ranks, code=3)
+        planned = plan(root, target, ranks=4, code=3)
         assert planned["failures"] == [{"path": "dir1", "reason": "Permission denied"}]
         assert files(planned) == {"new": sum(not name.startswith("dir1/") for name in FILES)}
         assert "failing      dir1: Permission denied" in plan.text(root, target, code=3)
@@ -552,19 +572,16 @@ def test_what_cannot_be_read_is_said(plan: Planner, make_tree: MakeTree, target:
         (root / "dir1").chmod(0o700)
 
 
-@RANKS
-def test_names_are_the_first_ones(plan: Planner, make_tree: MakeTree, ranks: int | None) -> None:
+def test_names_are_the_first_ones(plan: Planner, make_tree: MakeTree) -> None:
     names = [f"{a}/{b}{c}" for a in ("a", "a-b", "a.b", "b") for b in ("x", "x/", "x-") for c in ("1", "2", "3")]
     root = make_tree(dict.fromkeys(names, b""))
     ordered = sorted(names, key=lambda name: name.replace("/", "\0"))
-    for count in (0, 1, 7, 100):
+    for count, ranks in ((0, None), (1, None), (7, None), (7, 4), (100, None)):
         planned = plan("--names", str(count), "--slice-size", "1", root, ranks=ranks)
         assert planned["changes"]["new"]["names"] == ordered[:count]
 
 
-def test_the_table_says_it_all(
-    mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str
-) -> None:
+def test_the_table_says_it_all(mpingest: CommandLine, plan: Planner, make_tree: MakeTree, target: str) -> None:
     root = make_tree(FILES)
     mpingest.start(root, target)
     settle()
@@ -590,29 +607,53 @@ def test_the_table_says_it_all(
         assert row in rows, text
 
 
+SLOW = """
+import os, time
+from mpingest.handler.core import Core
+from mpingest.handler.operations import Operation
+
+class event_handler(Core):
+    @staticmethod
+    def operation(session, meta, **options):
+        if meta["entry_type"] == "file":
+            with open(os.environ["MARK"] + ".new", "w") as mark:
+                mark.write(str(os.getpid()))
+            os.rename(mark.name, os.environ["MARK"])
+            time.sleep(0.2)
+        return Operation.REGISTER_SYNC
+"""
+
+
 @pytest.mark.parametrize(("number", "ranks"), [(signal.SIGTERM, None), (signal.SIGUSR1, 3)])
-def test_a_signal_ends_it(plan: Planner, make_tree: MakeTree, number: signal.Signals, ranks: int | None) -> None:
-    root = make_tree({f"dir{number}/file": b"x" for number in range(200)})
+def test_a_signal_ends_it(
+    plan: Planner, make_tree: MakeTree, target: str, tmp_path: Path, number: signal.Signals, ranks: int | None
+) -> None:
+    root = make_tree({f"file{number}": b"x" for number in range(1000)})
+    script, mark = tmp_path / "slow.py", tmp_path / "mark"
+    script.write_text(SLOW)
     launcher = [] if ranks is None else [mpiexec(), "-n", str(ranks)]
-    command = [*launcher, sys.executable, "-m", "mpingest", "plan", "--max-stat-rate", "5", root]
-    running = subprocess.Popen(command, env=plan.command.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    while "scan-" not in "".join(threads(running.pid)):
+    command = [*launcher, sys.executable, "-m", "mpingest", "plan", "--event-handler", script, root, target]
+    environment = plan.command.environment | {"MARK": str(mark)}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not mark.exists():
         assert running.poll() is None
-        time.sleep(0.05)
-    os.kill((ranks_below(running.pid) or [running.pid])[-1], number)
+        time.sleep(0.02)
+    os.kill(int(mark.read_text()), number)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 75, err
     assert f"stopped by {number.name}: run the same line again" in err.decode()
     assert out == b""
 
 
-def test_a_stall_ends_it(plan: Planner, make_tree: MakeTree, tmp_path: Path) -> None:
-    script = tmp_path / "handler.py"
-    script.write_text(HANDLER.replace('if meta["path"].endswith("asks")', 'while meta["path"].endswith("hangs")'))
+def test_a_stall_ends_it(plan: Planner, make_tree: MakeTree, target: str, tmp_path: Path) -> None:
     root = make_tree({"file": b"x", "dir/hangs": b"x"})
-    text = script.read_text().replace('session.data_objects.exists(meta["target"])', "__import__('time').sleep(1)")
-    script.write_text(text)
-    planned = plan("--event-handler", script, "--stall-timeout", "2", root, "/zone/target", ranks=3, code=75)
+    script = tmp_path / "hangs.py"
+    script.write_text(
+        HANDLER.replace('if meta["path"].endswith("asks"):', 'while meta["path"].endswith("hangs"):').replace(
+            'session.data_objects.exists(meta["target"])', "import time; time.sleep(1)"
+        )
+    )
+    planned = plan("--event-handler", script, "--stall-timeout", "1", root, target, ranks=3, code=75)
     assert planned["partial"] is True
     [stalled] = planned["stalled"]
     assert f"scanning {root}/dir for" in stalled["at"]
