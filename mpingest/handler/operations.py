@@ -29,7 +29,8 @@ class Operation(Enum):
     REGISTER_AS_REPLICA_SYNC registers one more replica, PUT keeps an object that is good, PUT_SYNC and PUT_APPEND
     overwrite it. What a first run finds in the collection it knows before it asks, and calls the hooks for modify.
     update: size and mtime of the one replica meant. append: the new end alone, where file and object are else what
-    they were; otherwise all of it. unlink: into the trash or not.
+    they were; otherwise all of it. unlink: into the trash or not. How many requests each takes: see
+    ``mpingest.ingest.costs``.
     """
 
     REGISTER_SYNC = 0

@@ -101,17 +101,23 @@ class JobDirectory:
 
     @classmethod
     def existing(cls, jobs_directory: str, name: str) -> JobDirectory:
-        """The directory of a job that is there. Raises MpingestError, naming those that are, where it isn't."""
-        there = {os.path.basename(job.path): job for job in cls.all(jobs_directory)}
-        if name not in there:
-            names = f"there are {', '.join(there)}" if there else "there are no jobs"
-            raise MpingestError(f"job {name!r}: not in {jobs_directory}, where {names}")
-        return there[name]
+        """The directory of a job that there is. Raises MpingestError, which names those there are, where it isn't."""
+        directory = cls(os.path.join(jobs_directory, name))
+        if name not in ("", ".", "..") and "/" not in name and directory.is_there:
+            return directory
+        jobs = [other.name for other in cls.all(jobs_directory)]
+        there = f"there are {', '.join(jobs)}" if jobs else "there is no job at all"
+        raise MpingestError(f"no job {name!r} in {jobs_directory}; {there}")
+
+    @property
+    def name(self) -> str:
+        """Of the job."""
+        return os.path.basename(self.path)
 
     @property
     def is_there(self) -> bool:
         """Whether it has been run, or begun to be."""
-        return os.path.exists(self._spec_path)
+        return os.path.isfile(self._spec_path)
 
     @property
     def checkpoint(self) -> str:

@@ -279,6 +279,7 @@ def _foresee(
             planner, tools = stack.enter_context(open_planner(found.spec, checkpoint, options, forecast))
             tools.pool.rate.set(options.max_stat_rate / (comm.size - 1 if comm else 1))  # until rank 0 says otherwise
             pipeline = stack.enter_context(Pipeline(planner, tools, options.sessions))
+            stack.callback(tools.recorder.shut)  # nobody waits for threads that have nothing to save
         result = run_farm(
             comm,
             [Subtree(b"", Change.UNCHANGED, found.root_row).to_unit()],

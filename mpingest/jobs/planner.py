@@ -80,9 +80,13 @@ class Ledger:
     def open(self) -> Iterator[Forecast]:
         """The forecast, for this thread alone. Raises Interrupted once it is shut."""
         with self._lock:
-            if self._shut:
-                raise Interrupted
+            self.check()
             yield self.forecast
+
+    def check(self) -> None:
+        """Raises Interrupted once it is shut."""
+        if self._shut:
+            raise Interrupted
 
     def shut(self) -> None:
         """Take in nothing more."""
@@ -178,6 +182,7 @@ class Forecaster(EntryIngestor):
         else:
             odd = np.arange(len(entries))
         for index in odd.tolist():
+            self.ledger.check()
             relative = os.path.join(content.relative, entries.name(index))
             operation, named[index] = self._look_at(relative, entries.rows[index])
             operations[index] = _NOTHING if operation is None else operation.value

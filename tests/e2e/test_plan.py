@@ -494,7 +494,7 @@ def test_the_job_is_found_by_its_root(mpingest: CommandLine, plan: Planner, make
     mpingest("start", "--job-name", "two", root, f"{target}/two")
     said = plan.refused(root)
     assert f"one ({target}), two ({target}/two)" in said
-    assert "in " + str(mpingest.jobs) + ", where there are one, two" in plan.refused("--job-name", "three", root)
+    assert f"no job 'three' in {mpingest.jobs}; there are one, two" in plan.refused("--job-name", "three", root)
     other = make_tree({}).parent / "other"
     other.mkdir()
     (other / "file").touch()
