@@ -3,6 +3,7 @@
 ``entry``                one entry, from what is known of it to its outcome
 ``subject``              an entry with all that the handler says of it
 ``actions``              the table of operations and situations
+``costs``                how many requests each of them takes
 ``register``, ``put``    the steps of bringing something in; ``compare``: what is there already
 ``delete``               the step of taking something out
 ``attributes``           metadata and permissions
