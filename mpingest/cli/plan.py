@@ -52,8 +52,9 @@ def plan(root: str, target: str | None, names: int, as_json: bool, **chosen: Any
     Nothing is done: no zone is asked and no login is needed; nothing is written, not even to the job's directory, which
     may be read-only and in use by a run. Where no TARGET is given, the job is meant that has this ROOT.
 
-    The requests are those that a run sends if it finds nothing unexpected in the collections, and at most so many if it
-    finds there what it would send itself. A handler is asked for what to do with each file (operation, delete_mode,
+    The requests are those of a run that finds in the collections only what the job has brought there. Collections that
+    are there already are listed besides; of what they hold, what is as it should be takes no request, and anything else
+    one or two more. A handler is asked for what to do with each file (operation, delete_mode,
     collection_for) and for nothing else; what it would have to ask the zone for is said not to be known.
 
     Defaults that the environment or a --config file sets for start hold for plan, too.

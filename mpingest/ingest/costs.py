@@ -57,7 +57,7 @@ def entry_requests(
     checksum: bool,
     permissions: bool,
 ) -> npt.NDArray[np.int64]:
-    """What entries cost at most that all take the same kind of request, shape (n,).
+    """What entries cost that all take the same kind of request, shape (n,).
 
     rows:        ``ENTRY_DTYPE``, shape (n,)
     known_sizes: bytes when they were last ingested, shape (n,)

@@ -37,7 +37,7 @@ Step = tuple[Operation, Change, Request]
 
 @dataclass(slots=True)
 class Total:
-    """Files that belong together. bytes: their apparent sizes; requests: what they cost at most."""
+    """Files that belong together. bytes: their apparent sizes; requests: what they cost."""
 
     files: int = 0
     bytes: int = 0
@@ -62,21 +62,19 @@ class FirstNames:
         """In order, relative to the root."""
         return [directory_path(key) for key in self.keys]
 
+    def may_take(self, directory: bytes) -> bool:
+        """Whether names in a directory may be among the first."""
+        return len(self.keys) < self.count or bool(self.keys and directory_key(directory) <= self.keys[-1])
+
     def add(self, directory: bytes, names: Iterable[bytes]) -> None:
         """More of them, of one directory."""
         key = directory_key(directory)
-        if self._is_full and (not self.count or key > self.keys[-1]):
-            return
         prefix = key + b"\0" if key else b""
         self.merge(prefix + name for name in heapq.nsmallest(self.count, names))
 
     def merge(self, keys: Iterable[bytes]) -> None:
         """More of them, as ``keys``."""
         self.keys = heapq.nsmallest(self.count, [*self.keys, *keys])
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self.keys) == self.count
 
 
 class Forecast:
@@ -116,12 +114,12 @@ class Forecast:
 
     @property
     def requests(self) -> int:
-        """For all but deletions, at most."""
+        """For all but deletions."""
         return self.collection_requests + sum(total.requests for total in self.steps.values())
 
     @property
     def deletion_requests(self) -> int:
-        """For deletions, at most."""
+        """For deletions."""
         return self.objects_deleted.requests + self.collection_deletions
 
     @property
@@ -136,11 +134,12 @@ class Forecast:
 
     def compared(self, directory: bytes, files: EntryBatch, changes: npt.NDArray[np.uint8]) -> None:
         """Files of a directory, and how each compares with what is recorded, shape (n,)."""
-        for number in np.unique(changes).tolist():
+        for number in np.flatnonzero(np.bincount(changes)).tolist():
             change = Change(number)
             chosen = changes == number
             self.bytes[change] += int(files.rows["size"][chosen].sum())
-            self.first[change].add(directory, files.select(chosen).names())
+            if self.first[change].may_take(directory):
+                self.first[change].add(directory, files.select(chosen).names())
 
     def step(self, step: Step, total: Total) -> None:
         """Files of which the same is done."""

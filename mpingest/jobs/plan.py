@@ -310,7 +310,7 @@ def _caveats(forecast: Forecast, options: RunOptions) -> Iterator[str]:
     """What is not foreseen, or only so far."""
     handler = handler_of(options)
     if options.ignore_cache:
-        yield "--ignore-cache: all counts as new here; a run compares with the collections, and sends only what differs"
+        yield "--ignore-cache: all counts as new, nothing as gone; a run sends only what differs from the collections"
     if forecast.unforeseen:
         yield f"the event handler asks the zone about {forecast.unforeseen:,} files: they are in no figure of requests"
     if hooks := sorted(name for name in handler.methods if name.startswith(("pre_", "post_"))):

@@ -31,8 +31,8 @@ def to_json(plan: Plan) -> dict[str, Any]:
     excluded:     names left out
     unforeseen:   files of which only the zone would tell what is done
     failing:      entries and directories that can't be read, or are known to fail;  failures: the first, with reasons
-    requests:     in all and by what they are for, at most; listings_besides: so many more listings at most, if the
-                  collections to be made are there already, in which case files may take fewer
+    requests:     in all and by what they are for, if the collections hold only what the job has brought there;
+                  listings_besides: of collections to be made, if they are there already
     notes:        what to know besides
     """
     forecast, counts = plan.forecast, plan.forecast.counts
@@ -145,9 +145,9 @@ def _actions(plan: Plan) -> Iterator[str]:
         yield f"{'delete objects':<40}{gone.files:>14,}{human_bytes(gone.bytes):>12}{gone.requests:>14,}"
     if deleted := forecast.collections_deleted:
         yield f"{'delete collections':<40}{deleted:>14,}{'':>12}{forecast.collection_deletions:>14,}"
-    yield f"{'in all, at most':<40}{'':>14}{'':>12}{forecast.requests + forecast.deletion_requests:>14,}"
+    yield f"{'in all':<40}{'':>14}{'':>12}{forecast.requests + forecast.deletion_requests:>14,}"
     if plan.listings:
-        yield f"{'listings, if these collections are there':<40}{plan.listings:>14,}{'':>12}{plan.listings:>14,}"
+        yield f"{'besides, if these collections are there':<40}{plan.listings:>14,}{'':>12}{plan.listings:>14,}"
     for reason, total in _left_alone(forecast):
         yield f"left alone: {total.files:,} files ({human_bytes(total.bytes)}): {reason}"
 

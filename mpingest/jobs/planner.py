@@ -137,30 +137,30 @@ class Forecaster(EntryIngestor):
         operations, named = self._operations(content)
         changes = np.where(content.plan["again"], Change.RETRY, content.plan["change"])
         alike = (operations * len(Change) + changes) * len(Situation) + content.plan["situation"]
-        for number in np.unique(alike[operations != _NOTHING]).tolist():
+        for number in np.flatnonzero(np.bincount(alike[operations != _NOTHING])).tolist():
             chosen = alike == number
             operation, rest = divmod(number, len(Change) * len(Situation))
             change, situation = divmod(rest, len(Situation))
-            part = Slice(content.relative, content.entries.select(chosen), content.plan[chosen])
-            self._foresee(part, Operation(operation), Change(change), Situation(situation), named[chosen])
+            way = Operation(operation), Change(change), Situation(situation)
+            self._foresee(way, content.entries.rows[chosen], content.plan["known_size"][chosen], named[chosen])
 
     def _foresee(
         self,
-        content: Slice,
-        operation: Operation,
-        change: Change,
-        situation: Situation,
+        way: tuple[Operation, Change, Situation],
+        rows: npt.NDArray[np.void],
+        known_sizes: npt.NDArray[np.int64],
         named: npt.NDArray[np.bool_],
     ) -> None:
         """The same for entries that are alike. named: which have a name that goes into their metadata."""
-        action, rows = ACTIONS[operation][situation], content.entries.rows
+        operation, change, situation = way
+        action = ACTIONS[operation][situation]
         requests = 0
         if operation is not Operation.NO_OP and action.hook is not Hook.NONE:
             by_kind = False if operation.sends_content else rows["mode"] & TYPE_BITS != stat.S_IFREG
             needed = costs.entry_requests(
                 action.request,
                 rows,
-                content.plan["known_size"],
+                known_sizes,
                 named | by_kind | self.handler.has("metadata"),
                 checksum=self.options.checksum,
                 permissions=self.handler.has("acl"),
