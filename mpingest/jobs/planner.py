@@ -189,14 +189,11 @@ class Forecaster(EntryIngestor):
         return operations, named
 
     def _are_plain(self, content: Slice) -> bool:
-        """Whether all names are such that iRODS can hold them; False where that is not clear at once."""
+        """Whether iRODS can surely hold all names as they are; False where that takes a look at each."""
         longest = int(np.diff(content.entries.offsets).max(initial=0))
         above = len(self.subjects.job.target.encode()) + len(content.relative)
-        try:
-            (self.subjects.path(content.relative) + content.entries.blob).decode()
-        except UnicodeDecodeError:
-            return False
-        return above + longest + 2 <= MAX_PATH
+        ascii_alone = self.subjects.path(content.relative).isascii() and content.entries.blob.isascii()
+        return ascii_alone and above + longest + 2 <= MAX_PATH
 
     def _look_at(self, relative: bytes, row: np.void) -> tuple[Operation | None, bool]:
         """As ``_operations``, of one entry; None is noted with its reason."""
