@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from mpingest.cli.root import cli
 from mpingest.errors import MpingestError
 from mpingest.jobs.directory import JobDirectory
+from mpingest.manifest.merge import merge
 from mpingest.manifest.segment import sealed_segments
 from mpingest.zone.embedded import EmbeddedZone
 from tests.conftest import CommandLine, mpiexec, powerless
@@ -243,6 +244,15 @@ def test_failures_are_planned_to_be_tried_again(
     assert "'dir/bad \\udcff\\n': its path is not valid UTF-8" in plan.text("--ignore-cache", root, target, code=3)
 
 
+def test_names_are_told_apart_that_are_no_utf8_but_together(plan: Planner, make_tree: MakeTree) -> None:
+    root = os.fsencode(make_tree({}))
+    for name in (b"a\xc3", b"\xa9b", "é".encode()):
+        Path(os.fsdecode(os.path.join(root, name))).touch()
+    planned = plan(os.fsdecode(root), code=3)
+    assert [failure["path"] for failure in planned["failures"]] == ["a\udcc3", "\udca9b"]
+    assert planned["requests"]["files"] == 1
+
+
 def test_a_large_file_is_planned_as_the_stream_that_it_is(
     mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str
 ) -> None:
@@ -459,6 +469,22 @@ def test_what_a_run_that_was_cut_off_had_done_counts(
     assert files(without) == {"unchanged": 20, "new": 60}
     assert [note for note in without["notes"] if f"{segment} is damaged" in note]
     assert traces(copy) == damaged
+
+    taken = tmp_path / "taken"
+    shutil.copytree(mpingest.jobs, taken)
+
+    def merge_as_another_run_does(*arguments: Any) -> Any:
+        """Between our look at the segments and their merge, a run takes them in."""
+        patch.undo()
+        (job,) = JobDirectory.all(str(taken))
+        checkpoint = Path(job.checkpoint)
+        for segment in merge(checkpoint, job.segments(), checkpoint, arguments[-1]).merged:
+            segment.unlink()
+        return merge(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mpingest.jobs.plan.merge", merge_as_another_run_does)
+        assert plan("--jobs-dir", taken, cut_off, target)["changes"] == planned["changes"]
 
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "tempdir", "/proc/nowhere")
