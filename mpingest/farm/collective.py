@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -35,6 +35,32 @@ def on_first(comm: MPI.Comm | None, task: Callable[[], Answer]) -> Answer:
         raise error
     assert answer is not None, "rank 0 either answers or fails"
     return answer
+
+
+def deal(comm: MPI.Comm | None, tasks: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """Have task i done by rank i % size and tell all the answers, in order. Collective.
+
+    comm: None for a world of one rank. Raises on all ranks the MpingestError or OSError of the first task that has one;
+    its rank does none of those after it.
+    """
+    rank, size = (comm.rank, comm.size) if comm is not None else (COORDINATOR, 1)
+    answers: dict[int, Answer] = {}
+    failures: dict[int, MpingestError | OSError] = {}
+    with abort_on_error(comm):
+        for index in range(rank, len(tasks), size):
+            try:
+                answers[index] = tasks[index]()
+            except (MpingestError, OSError) as problem:
+                failures[index] = problem
+                break
+        if comm is not None:
+            wait_asleep(comm.Ibarrier())
+            for others_answers, others_failures in comm.allgather((answers, failures)):
+                answers |= others_answers
+                failures |= others_failures
+    if failures:
+        raise failures[min(failures)]
+    return [answers[index] for index in range(len(tasks))]
 
 
 def ranks_of_host(comm: MPI.Comm | None) -> MPI.Comm | None:

@@ -9,6 +9,7 @@
 ``removal``    what is gone, once it is to be deleted
 ``tools``      what a rank works with: session, handler, checkpoint, recorder
 ``recorder``   where outcomes go: manifest segments, failures, tally
+``merging``    what ranks recorded becomes the checkpoint, by all of them
 ``tally``      what is counted
 ``signals``    signals that end a run
 ``profile``    when each step began and ended

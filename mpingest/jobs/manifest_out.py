@@ -10,11 +10,16 @@ from queue import Queue
 from typing import TYPE_CHECKING
 
 from mpingest.errors import MpingestError
+from mpingest.farm.collective import deal
 from mpingest.jobs.survey import NO_ENTRIES, Visited
 from mpingest.scan.census import Part
 from mpingest.scan.entries import EntryBatch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mpi4py import MPI
+
     from mpingest.manifest.block import Block
     from mpingest.manifest.table import JobAttributes
 
@@ -115,14 +120,20 @@ def _block(visited: Sequence[Visited]) -> Block:
 
 
 def conclude_manifest(
-    directory: str, root: bytes, segments: Sequence[int], ends: Sequence[tuple[bytes, bool]], output: str
+    comm: MPI.Comm | None,
+    directory: str,
+    root: bytes,
+    output: str,
+    *,
+    segments: Sequence[int],
+    ends: Sequence[tuple[bytes, bool]],
 ) -> None:
-    """Makes one table of all ranks' segments and puts it in place, whole.
+    """Makes one table of all ranks' segments and puts it in place, whole. Collective.
 
     segments: how many each rank has written
-    ends:     directories that several ranks have scanned, and whether they saw all of each
+    ends:     directories that several ranks have scanned, and whether they saw all of each; counts on rank 0
 
-    Raises CannotWrite.
+    Raises CannotWrite, the same on all ranks.
     """
     from pathlib import Path
 
@@ -134,21 +145,30 @@ def conclude_manifest(
         for number in range(count)
     ]
     try:
-        if len(paths) == 1 and not ends:
-            os.replace(paths[0], output)
-            return
-        from mpingest.manifest.merge import merge
+        [ended] = deal(comm, [lambda: _record_ends(directory, root, len(segments), ends)])
+        paths += ended
+        if len(paths) != 1:
+            from mpingest.jobs.merging import merge_shared
 
-        if ends:
-            with ManifestOut(directory, root, len(segments)) as manifest:
-                manifest.record(
-                    [Visited(Part(path, NO_ENTRIES, whole=False), True, seen) for path, seen in sorted(ends)]
-                )
-                manifest.close()
-            paths.append(segment_path(Path(directory), len(segments), 1))
-        merge(None, paths, Path(output), _attributes(root))
+            merged = Path(directory, "merged.h5")
+            merge_shared(comm, None, paths, merged, _attributes(root))
+            paths = [merged]
+        deal(comm, [lambda: os.replace(paths[0], output)])
     except OSError as error:
         raise CannotWrite(f"{output}: cannot be written: {error.strerror}") from error
+
+
+def _record_ends(directory: str, root: bytes, rank: int, ends: Sequence[tuple[bytes, bool]]) -> list[Path]:
+    """Writes, as a rank of its own, what became of directories; its segments."""
+    from pathlib import Path
+
+    from mpingest.manifest.segment import segment_path
+
+    with ManifestOut(directory, root, rank) as manifest:
+        if ends:
+            manifest.record([Visited(Part(path, NO_ENTRIES, whole=False), True, seen) for path, seen in sorted(ends)])
+        count = manifest.close()
+    return [segment_path(Path(directory), rank, number + 1) for number in range(count)]
 
 
 @contextmanager

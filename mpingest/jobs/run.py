@@ -1,6 +1,6 @@
 """The life cycle of one run in an MPI world.
 
-Rank 0 looks whether all is right and opens the run; every rank works; rank 0 merges what they recorded and reports.
+Rank 0 looks whether all is right and opens the run; every rank works; all merge what they recorded; rank 0 reports.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -29,6 +28,7 @@ from mpingest.ingest.session import checked_session
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
+from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import (
     check_delete_mode,
@@ -47,9 +47,8 @@ from mpingest.jobs.tools import OpenRun, Tools, handler_of, open_tools, root_met
 from mpingest.jobs.units import Subtree
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
-from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
-from mpingest.manifest.table import DamagedTable, JobAttributes
+from mpingest.manifest.table import DamagedTable
 from mpingest.scan.entries import entry_row
 from mpingest.scan.links import LinkRule
 
@@ -80,7 +79,7 @@ def start(request: Request) -> Summary:
     """
     comm = open_world()
     with stops_as_errors(), ExitStack() as stack:
-        opened = on_first(comm, lambda: _open_run(stack, request))
+        opened = _open_run(comm, stack, request)
         began = time.monotonic()
         with abort_on_error(comm):
             counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
@@ -89,6 +88,7 @@ def start(request: Request) -> Summary:
             deleted, refused, stalled = _delete(comm, opened, request.options)
             counts = counts + deleted
         seconds = time.monotonic() - began
+        _merge(comm, opened)
         counted = counts, shares, stalled
         return on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
 
@@ -105,7 +105,19 @@ def start_again(request: Request, interval: float, report: Callable[[Summary], N
             time.sleep(max(0.0, began + interval - time.monotonic()))
 
 
-def _open_run(stack: ExitStack, request: Request) -> OpenRun:
+def _open_run(comm: MPI.Comm, stack: ExitStack, request: Request) -> OpenRun:
+    """Checks what is asked for, locks the job, and takes in what a run that was cut off has left. Collective."""
+    spec, job, notes = on_first(comm, lambda: _checked_job(stack, request))
+    leftovers = merge_segments(comm, job, spec)
+    opened = on_first(comm, lambda: _new_run(spec, job, notes, request.options))
+    if leftovers:
+        opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
+        opened.notes.extend(notes_on(leftovers))
+    return opened
+
+
+def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirectory, list[str]]:
+    """The job, locked, and what to know of it."""
     options = request.options
     handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
@@ -123,15 +135,14 @@ def _open_run(stack: ExitStack, request: Request) -> OpenRun:
         lock = stack.enter_context(job.locked())
     finally:
         session.cleanup()
-    notes = [lock.note] if lock.note else []
+    check_checkpoint(job)
+    return spec, job, [lock.note] if lock.note else []
+
+
+def _new_run(spec: JobSpec, job: JobDirectory, notes: list[str], options: RunOptions) -> OpenRun:
     before = last_summary(job)
     notes += note_another_way(before, options)
-    check_checkpoint(job)
-    runs = job.runs()
-    if job.segments():
-        notes.append(f"run {runs[-1].number} was cut off: what it had recorded is taken in first")
-        notes += _merge(job, spec, runs[-1].number)
-    root_row = entry_row(os.stat(root))
+    root_row = entry_row(os.stat(spec.root))
     opened = OpenRun(
         spec, job, job.new_run(), notes, root_row, int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
     )
@@ -165,8 +176,7 @@ def check_checkpoint(job: JobDirectory) -> None:
         with Checkpoint.open(Path(job.checkpoint)):
             pass
     except DamagedTable as error:
-        advice = "move it away: the run compares with the collections then, and puts again what it can't tell the same"
-        raise MpingestError(f"{error}; {advice}") from error
+        raise damaged_checkpoint(error) from error
 
 
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
@@ -184,12 +194,16 @@ def _visitor(tools: Tools, options: RunOptions) -> Visitor:
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
     """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
     roots: list[Unit] = []
-    wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
+    wanted, refused = on_first(comm, lambda: handler_of(options).may_delete), ""
+    if wanted:
+        _merge(comm, opened)
+        wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
     with abort_on_error(comm):
         counts, _, stalled = _farm(comm, opened, options, roots, _remover)
     if not stalled:
+        _merge(comm, opened)
         counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
     return counts, "", stalled
 
@@ -201,9 +215,6 @@ def _remover(tools: Tools, options: RunOptions) -> Remover:
 
 def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> tuple[bool, str]:
     """Whether anything is to be deleted, and why it is not; fills in the units."""
-    if not handler_of(options).may_delete:
-        return False, ""
-    opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
     if not os.path.exists(opened.job.checkpoint):
         return False, ""
     with Checkpoint.open(Path(opened.job.checkpoint)) as checkpoint:
@@ -217,7 +228,6 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
 
 
 def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
-    opened.notes.extend(_merge(opened.job, opened.spec, opened.run.number))
     with open_tools(COORDINATOR, opened, options) as tools:
         assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
         remove_collections(tools.checkpoint, tools.ingestor, tools.recorder, unknown=options.delete_unknown)
@@ -257,7 +267,6 @@ def _farm(
 
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
     counts, shares, stalled = counted
-    notes = opened.notes + _merge(opened.job, opened.spec, opened.run.number)
     with own_trouble():
         _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")
@@ -268,7 +277,7 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
         counts,
         shares,
         failures,
-        notes,
+        opened.notes,
         options.way,
         int(opened.root_row["mtime_ns"]),
         refused,
@@ -288,18 +297,9 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
         write_json(run.file("summary.json"), summary.to_json())
 
 
-def _merge(job: JobDirectory, spec: JobSpec, run: int) -> list[str]:
-    """Take all segments into the checkpoint; notes about damaged ones, which are set aside."""
-    segments = job.segments()
-    if not segments:
-        return []
-    checkpoint = Path(job.checkpoint)
-    attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
-    with own_trouble():
-        result = merge(checkpoint if checkpoint.exists() else None, segments, checkpoint, attributes)
-        for path in result.merged:
-            path.unlink()
-    return [f"{damage}: set aside; what it held is looked at again" for damage in result.damaged]
+def _merge(comm: MPI.Comm, opened: OpenRun) -> None:
+    """Take what was recorded into the checkpoint. Collective."""
+    opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
 
 
 def _join_failures(run: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""The life cycle of a scan without a zone: every rank surveys, rank 0 merges what they found and reports."""
+"""The life cycle of a scan without a zone: every rank surveys, all merge what they found, rank 0 reports."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def scan(request: Request) -> Found:
             with abort_on_error(comm):
                 census, ranks, stopped = _survey_and_merge(comm, plan, request)
             scan_seconds = time.monotonic() - ready
-            unreadable = on_first(comm, lambda: _conclude(plan, request, census, ranks, complete=not stopped))
+            unreadable = _conclude(comm, plan, request, census, ranks, complete=not stopped)
         finally:
             _remove(plan.scratch)
     return Found(plan.root, census, time.monotonic() - began, scan_seconds, stopped, unreadable, ranks)
@@ -255,18 +255,32 @@ def _why_stopped(ranks: npt.NDArray[np.void], result: FarmResult) -> str:
     return f"stopped by {signal.Signals(number).name}" if number else ""
 
 
-def _conclude(plan: _Plan, request: Request, census: Census, ranks: npt.NDArray[np.void], *, complete: bool) -> int:
-    """On rank 0: puts the manifest in place and lists it; the number of what could not be read."""
-    ends = census.finish()
+def _conclude(
+    comm: MPI.Comm | None,
+    plan: _Plan,
+    request: Request,
+    census: Census,
+    ranks: npt.NDArray[np.void],
+    *,
+    complete: bool,
+) -> int:
+    """Puts the manifest in place and lists it; the number of what could not be read. Collective."""
+    ends = on_first(comm, census.finish)
+    table = None
     if plan.scratch and complete:
-        table = request.output or os.path.join(plan.scratch, "merged.h5")
-        conclude_manifest(plan.scratch, plan.root, ranks["segments"].tolist(), ends, table)
-        if request.format in LINES and len(ranks) > 1:
-            with manifest_entries(table) as found:
-                _remove(plan.scratch)  # for a launcher whose output nobody reads gives no rank the time to
-                with _listing(request) as listing:
-                    for path, entries in found:
-                        listing.write([(path, entries)])
+        table = request.output or os.path.join(plan.scratch, "manifest.h5")
+        conclude_manifest(comm, plan.scratch, plan.root, table, segments=ranks["segments"].tolist(), ends=ends)
+    return on_first(comm, lambda: _report(plan.scratch, request, census, table if comm is not None else None))
+
+
+def _report(scratch: str | None, request: Request, census: Census, table: str | None) -> int:
+    """On rank 0: lists the manifest, where there is one and that is wanted; the number of what could not be read."""
+    if table and request.format in LINES:
+        with manifest_entries(table) as found:
+            _remove(scratch)  # for a launcher whose output nobody reads gives no rank the time to
+            with _listing(request) as listing:
+                for path, entries in found:
+                    listing.write([(path, entries)])
     return census.unreadable
 
 

@@ -6,7 +6,9 @@ table       sorted tables in HDF5: the file format
 combine     joining pieces of several tables: the latest record wins
 segment     SegmentWriter: what one rank records in one run
 ordered     OrderedSegments: what a rank of a scan finds, as few tables as its order allows
-merge       checkpoint + segments -> next checkpoint, in bounded memory
+ranges      merging what tables hold in one range of the order
+parts       what ranks make of ranges, and how that becomes one table
+merge       checkpoint + segments -> next checkpoint, in bounded memory, shared among ranks
 checkpoint  Checkpoint: reading one directory, a subtree, all
 diff        DirectoryDiff: a directory against its rows; what "changed" and "settled" mean
 verify      reading a whole table and checking it

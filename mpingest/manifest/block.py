@@ -7,7 +7,7 @@ with ``/`` replaced by NUL: no file name holds a NUL, so everything at and below
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,6 +50,11 @@ def directory_key(path: bytes) -> bytes:
 def directory_path(key: bytes) -> bytes:
     """The inverse of ``directory_key``."""
     return key.replace(b"\0", b"/")
+
+
+def keys_above(key: bytes) -> list[bytes]:
+    """The directories that a directory lies in, the root first (all as keys)."""
+    return [b"", *(key[:end] for end, byte in enumerate(key) if byte == 0)] if key else []
 
 
 def is_below(key: bytes, top: bytes) -> bool:
@@ -121,6 +126,13 @@ class Block:
             self.entries.slice(*rows),
             self.results[slice(*rows)],
         )
+
+    def between(self, first: bytes, stop: bytes | None) -> Block:
+        """The directories with ``first <= key < stop`` and their entries; None: to the end."""
+        begin = bisect_left(self.keys, first)
+        end = len(self.keys) if stop is None else bisect_left(self.keys, stop)
+        bounds = self.bounds()
+        return self.part((begin, end), (int(bounds[begin]), int(bounds[end])))
 
     def split(self, directory: int, row: int) -> tuple[Block, Block]:
         """Up to and from ``row``, where ``directory`` is the first one that no entry before ``row`` and no empty

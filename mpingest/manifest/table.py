@@ -105,8 +105,12 @@ class DamagedTable(MpingestError):
     """A file that is no table, or no longer a whole one."""
 
     def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path} is damaged or not a manifest: {problem}")
+        super().__init__(path, problem)  # as they are, so that it can be told from rank to rank
         self.path = path
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged or not a manifest: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +296,15 @@ class TableReader:
 class TableWriter:
     """Writes a table under a temporary name and puts it in place, whole and durable, when its context ends well.
 
+    durable: False for a table that nobody needs after a crash
+
     Blocks are appended in order; a directory may go on from one to the next. Memory: about two blocks, and the index
     (some 100 bytes a block). Raises OSError; then, and on any other exception, the file at ``path`` stays as it was.
     """
 
-    def __init__(self, path: Path, attributes: JobAttributes) -> None:
+    def __init__(self, path: Path, attributes: JobAttributes, *, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         self._temporary = path.with_name(path.name + ".tmp")
         self._attributes = attributes
         self._limits = LIMITS
@@ -336,8 +343,7 @@ class TableWriter:
 
     def copy(self, table: TableReader, index: int) -> None:
         """Adds a block of another table as it is stored."""
-        if self._pending:
-            self._flush(complete=True)
+        self._flush(complete=True)
         for column, (mask, chunk) in zip(self._columns, table.chunks(index), strict=True):
             column.resize(len(self._counts) + 1, axis=0)
             column.id.write_direct_chunk((len(self._counts), 0), chunk, mask)
@@ -351,14 +357,12 @@ class TableWriter:
         Else something always remains, so that a directory which goes on is joined to its beginning, and its state.
         """
         rest = Block.join(self._pending)
-        while True:
+        while rest.keys:
             block, after = _split_full(rest, self._limits)
             if not after.keys and not complete:
                 break
             self._write(block)
             rest = after
-            if not rest.keys:
-                break
         self._pending = [rest] if rest.keys else []
 
     def _write(self, block: Block) -> None:
@@ -396,8 +400,7 @@ class TableWriter:
         self._last_key = keys[-1]
 
     def _finish(self) -> None:
-        if self._pending:
-            self._flush(complete=True)
+        self._flush(complete=True)
         blocks = np.frombuffer(b"".join(self._counts), BLOCK_DTYPE)
         first_paths = np.frombuffer(b"".join(self._first_paths), np.uint8)
         for name, values in (("blocks", blocks), ("first_paths", first_paths)):
@@ -424,6 +427,9 @@ class TableWriter:
 
     def _publish(self) -> None:
         """Makes the file durable, then visible under its name, then its name durable."""
+        if not self._durable:
+            self._temporary.replace(self._path)
+            return
         os.fsync(self._sink.fileno())
         self._temporary.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
