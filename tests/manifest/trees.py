@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 from hypothesis import strategies as st
 
@@ -66,3 +68,22 @@ def content(path: Path) -> tuple[dict[bytes, DirectoryState], dict[tuple[bytes, 
                 assert (piece.path, name) not in rows
                 rows[piece.path, name] = (size, *result)
     return states, rows
+
+
+def dump(path: Path) -> list[tuple[Any, ...]]:
+    """Everything that a checkpoint says, row by row."""
+    with Checkpoint.open(path) as checkpoint:
+        return [
+            (piece.path, piece.state, name, entry.tobytes(), result)
+            for piece in checkpoint
+            for (name, entry), result in zip(piece.entries, piece.results.tolist(), strict=True)
+        ]
+
+
+def flip(path: Path, column: str, block: int) -> None:
+    """Damages one chunk of a table."""
+    with h5py.File(path) as file:
+        chunk = file[column].id.get_chunk_info(block)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 1
+    path.write_bytes(data)

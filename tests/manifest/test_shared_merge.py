@@ -1,0 +1,270 @@
+"""Merges that several ranks share: the same rows, whoever merges and wherever it is interrupted."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpingest.manifest import merge as merging
+from mpingest.manifest.checkpoint import Checkpoint
+from mpingest.manifest.diff import DirectoryDiff
+from mpingest.manifest.merge import merge
+from mpingest.manifest.ranges import split_evenly
+from mpingest.manifest.segment import SegmentWriter
+from mpingest.manifest.states import Change, DirectoryState, Outcome
+from mpingest.manifest.table import DamagedTable, TableReader, TableWriter
+from mpingest.manifest.verify import verify
+from tests.manifest.test_merge import HISTORIES, Step, write
+from tests.manifest.trees import ATTRIBUTES, DIRECTORY, NAMES, PATHS, batch, content, dump, flip, record, row, segment
+
+Task = Callable[[], Any]
+
+
+class Simulated:
+    """Rank 0 of several that do all they share in turn; answers and errors travel as between processes.
+
+    before: called with the name of each task before it is done
+    """
+
+    rank = 0
+
+    def __init__(self, size: int, before: Callable[[str], None] = lambda name: None) -> None:
+        self.size = size
+        self.done: list[str] = []
+        self._before = before
+
+    def deal(self, tasks: Sequence[Any]) -> list[Any]:
+        return [self._do(task) for task in tasks]
+
+    def _do(self, task: Any) -> Any:
+        name = getattr(task, "func", task).__name__
+        self.done.append(name)
+        try:
+            self._before(name)
+            answer = task()
+        except Exception as error:
+            raise pickle.loads(pickle.dumps(error)) from error
+        return pickle.loads(pickle.dumps(answer))
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HISTORIES, st.integers(2, 5), st.randoms(use_true_random=False))
+def test_any_number_of_ranks_in_any_order_and_grouping(
+    history: list[tuple[int, int, list[Step]]], size: int, random: random.Random
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, segments = write(folder, history)
+        alone, shared, in_steps = (folder / name for name in ("alone.h5", "shared.h5", "in_steps.h5"))
+        expected = merge(None, segments, alone, ATTRIBUTES)
+        result = merge(None, random.sample(segments, len(segments)), shared, ATTRIBUTES, Simulated(size))
+        assert result == expected
+        verify(shared)
+        assert content(shared) == model.content()
+        assert dump(shared) == dump(alone)
+
+        left = segments[random.randint(0, len(segments)) :]  # as after a crash while they were deleted
+        assert merge(shared, left, shared, ATTRIBUTES, Simulated(size)).entries == result.entries
+        assert dump(shared) == dump(alone)
+
+        checkpoint = None
+        while segments:
+            count = random.randint(1, len(segments))
+            merge(checkpoint, segments[:count], in_steps, ATTRIBUTES, Simulated(random.randint(1, 5)))
+            checkpoint, segments = in_steps, segments[count:]
+            verify(in_steps)
+        assert checkpoint is None or dump(in_steps) == dump(alone)
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(PATHS, st.dictionaries(NAMES, st.integers(0, 99), max_size=9), max_size=6), st.integers(1, 5))
+def test_what_is_merged_is_unchanged(tree: dict[bytes, dict[bytes, int]], size: int) -> None:
+    found = {path: batch({name: row(each) for name, each in names.items()}) for path, names in tree.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for rank, path in enumerate(found):
+            segment(folder, {path: found[path]}, rank)
+        merge(None, list(folder.iterdir()), folder / "checkpoint.h5", ATTRIBUTES, Simulated(size))
+        with Checkpoint.open(folder / "checkpoint.h5") as checkpoint:
+            assert checkpoint.summary().directories == len(found)
+            for path, entries in found.items():
+                diff = DirectoryDiff(checkpoint.directory(path))
+                assert not (diff.classify(entries).change != Change.UNCHANGED).any()
+                assert not len(diff.vanished()[0])
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.dictionaries(PATHS, st.integers(0, 20), min_size=1, max_size=6), min_size=1, max_size=4),
+    st.integers(1, 9),
+)
+def test_ranges_hold_everything_once(trees: list[dict[bytes, int]], count: int) -> None:
+    names = [b"%d" % number for number in range(20)]
+    with tempfile.TemporaryDirectory() as name:
+        paths = [
+            segment(
+                Path(name), {path: batch({b"%d" % i: row() for i in range(size)}) for path, size in tree.items()}, n
+            )
+            for n, tree in enumerate(trees)
+        ]
+        tables = [TableReader(path) for path in paths]
+        ranges = split_evenly(tables, count)
+        for table in tables:
+            table.close()
+    assert 1 <= len(ranges) <= count
+    assert (ranges[0].first, ranges[-1].stop) == (b"", None)
+    for one, other in pairwise(ranges):
+        assert one.stop == other.first
+        assert one.first < other.first
+
+
+def test_ranges_are_even(tmp_path: Path) -> None:
+    """But for a block more or less: where the blocks begin is all that is looked at."""
+    names = {b"%05d" % i: row(i) for i in range(1000)}
+    paths = [segment(tmp_path, {b"d%d-%d" % (i, rank): batch(names) for i in range(40)}, rank) for rank in range(3)]
+    ranges = {}
+    tables = [TableReader(path) for path in paths]
+    for reach in split_evenly(tables, 5):
+        ranges[reach] = sum(
+            1000
+            for rank in range(3)
+            for i in range(40)
+            if reach.first <= b"d%d-%d" % (i, rank) and (reach.stop is None or b"d%d-%d" % (i, rank) < reach.stop)
+        )
+    for table in tables:
+        table.close()
+    assert len(ranges) == 5
+    assert sum(ranges.values()) == 120_000
+    assert max(ranges.values()) < 24_000 + 3 * 8192
+
+
+def test_a_range_below_a_cleared_directory_knows_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory is cleared in one range, what lies far below it goes in others."""
+    monkeypatch.setattr(merging, "RANGE_ROWS", 1)
+    tree = {b"d/e/%04d" % i: batch({b"f%05d" % j: row(j) for j in range(3000)}) for i in range(20)}
+    old = segment(tmp_path, {b"": batch({b"d": row(mode=DIRECTORY)}), b"d": batch({b"e": row(mode=DIRECTORY)}), **tree})
+    writer = SegmentWriter(tmp_path, 1, ATTRIBUTES)
+    record(writer, b"", batch({b"d": row(mode=DIRECTORY)}), Outcome.REMOVED)
+    record(writer, b"", batch({b"d": row(mode=DIRECTORY)}))
+    for number in (3, 17):  # there again, with something else in it
+        record(writer, b"d/e/%04d" % number, batch({b"new%05d" % j: row(j) for j in range(5000)}))
+        writer.record_directory(b"d/e/%04d" % number, DirectoryState.COMPLETE)
+    new = writer.seal()
+    assert new is not None
+    ranks = Simulated(4)
+    merge(None, [old, new], tmp_path / "out.h5", ATTRIBUTES, ranks)
+    assert ranks.done.count("_make_part") > 4
+    verify(tmp_path / "out.h5")
+    _, rows = content(tmp_path / "out.h5")
+    assert {path for path, _ in rows} == {b"", b"d/e/0003", b"d/e/0017"}
+    assert len(rows) == 1 + 2 * 5000
+    assert all(name.startswith(b"new") for path, name in rows if path)
+
+
+def test_a_small_increment_costs_copies_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that nothing new reaches into are copied once, by rank 0, and decoded by nobody."""
+    monkeypatch.setattr(merging, "RANGE_ROWS", 1000)
+    names = batch({b"f%05d" % j: row(j) for j in range(8192)})
+    old = segment(tmp_path, {b"d%02d" % i: names for i in range(60)}, 0)
+    checkpoint, output = tmp_path / "checkpoint.h5", tmp_path / "new.h5"
+    merge(None, [old], checkpoint, ATTRIBUTES)
+    new = segment(tmp_path, {b"d%02d" % i: batch({b"new": row(i)}) for i in (7, 30, 31)}, 1)
+
+    calls = {"block": 0, "chunks": 0, "_write": 0}
+    for owner, name in ((TableReader, "block"), (TableReader, "chunks"), (TableWriter, "_write")):
+        original = getattr(owner, name)
+
+        def counted(self: Any, *args: Any, name: str = name, original: Any = original) -> Any:
+            calls[name] += 1
+            return original(self, *args)
+
+        monkeypatch.setattr(owner, name, counted)
+    ranks = Simulated(4)
+    merge(checkpoint, [new], output, ATTRIBUTES, ranks)
+    assert ranks.done.count("_make_part") > 8
+    with Checkpoint.open(output) as merged:
+        assert merged.summary().entries == 60 * 8192 + 3
+        blocks = len(merged._table.blocks)
+    assert calls["chunks"] == blocks
+    assert calls["_write"] <= 3 * 3
+    assert calls["block"] <= 3 * 3 + 16 * 2  # and at most one of each table where a range begins
+
+
+def test_few_rows_are_merged_by_one_rank(tmp_path: Path) -> None:
+    segments = [segment(tmp_path, {b"d%d" % rank: batch({b"x": row()})}, rank) for rank in range(3)]
+    ranks = Simulated(4)
+    merge(None, segments, tmp_path / "out.h5", ATTRIBUTES, ranks)
+    assert ranks.done == ["_clean_scratch", "_age", "_age", "_age", "_plan", "_merge_alone"]
+
+
+def interrupted(folder: Path) -> tuple[Path, list[Path], Path]:
+    """A checkpoint, segments for groups and parts, and what they are to come to."""
+    tree = {b"d%d" % i: batch({b"f%d" % j: row(j) for j in range(10)}) for i in range(9)}
+    checkpoint, expected = folder / "checkpoint.h5", folder / "expected.h5"
+    merge(None, [segment(folder, tree)], checkpoint, ATTRIBUTES)
+    segments = [segment(folder, {b"d%d" % i: batch({b"f%d" % i: row(99)})}, i) for i in range(1, 9)]
+    merge(checkpoint, segments, expected, ATTRIBUTES)
+    return checkpoint, segments, expected
+
+
+STEPS = ("_clean_scratch", "_age", "_merge_group", "_plan", "_make_part", "_join")
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+@pytest.mark.parametrize("step", STEPS)
+def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path, step: str) -> None:
+    checkpoint, segments, expected = interrupted(tmp_path)
+    before = dump(checkpoint)
+
+    def fail(name: str) -> None:
+        if name == step:
+            raise OSError(28, "No space left on device")
+
+    ranks = Simulated(3, fail)
+    with pytest.raises(OSError, match="No space left"):
+        merge(checkpoint, segments, checkpoint, ATTRIBUTES, ranks)
+    assert dump(checkpoint) == before
+    assert all(path.exists() for path in segments)
+    assert not list(tmp_path.glob("*.passes"))
+    merge(checkpoint, segments, checkpoint, ATTRIBUTES, Simulated(2))
+    assert dump(checkpoint) == dump(expected)
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_segment_found_damaged_late_is_left_out(tmp_path: Path, count: int) -> None:
+    """By whoever merges groups (of 7), or parts (of 2)."""
+    tree = {b"d%d" % i: batch({b"f%d" % j: row(j * 7919) for j in range(30)}) for i in range(5)}
+    good = [segment(tmp_path, {b"d%d" % rank: batch({b"new": row(rank)})}, rank) for rank in range(1, count)]
+    bad = segment(tmp_path, tree, 0)
+    flip(bad, "entries", 5)
+    ranks = Simulated(4)
+    result = merge(None, [bad, *good], tmp_path / "out.h5", ATTRIBUTES, ranks)
+    assert result.merged == good
+    assert [error.path for error in result.damaged] == [bad]
+    assert "rank00000-000001.h5 is damaged" in str(result.damaged[0])
+    assert bad.with_name(bad.name + ".damaged").exists()
+    assert len(content(tmp_path / "out.h5")[1]) == count - 1
+    assert ranks.done.count("_clean_scratch") == 2
+
+
+@pytest.mark.usefixtures("tiny_blocks")
+def test_a_block_that_is_only_copied_is_checked(tmp_path: Path) -> None:
+    """Nobody decodes it before rank 0 joins the parts."""
+    checkpoint, segments, _ = interrupted(tmp_path)
+    flip(checkpoint, "names", 2)
+    with pytest.raises(DamagedTable, match=r"checkpoint\.h5 is damaged.*block 2"):
+        merge(checkpoint, segments[5:], checkpoint, ATTRIBUTES, Simulated(3))
+    assert all(path.exists() for path in segments)
