@@ -119,6 +119,8 @@ def merge_segments(comm: MPI.Comm | None, job: JobDirectory, spec: JobSpec) -> M
         try:
             result = merge_shared(comm, output if exists else None, segments, output, attributes)
         except DamagedTable as error:
+            if error.path != output:
+                raise  # what was made on the way, and is made anew the next time
             raise damaged_checkpoint(error) from error
         deal(comm, [partial(_remove, result.merged)])
     return result

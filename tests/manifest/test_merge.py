@@ -21,6 +21,7 @@ from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.manifest.verify import verify
 from mpingest.scan.entries import EntryBatch
+from tests.manifest.ranks import Simulated
 from tests.manifest.trees import ATTRIBUTES, DIRECTORY, FILE, batch, content, record, row, segment
 
 # "." sorts before "/", so that only the order by key keeps a subtree together.
@@ -129,27 +130,31 @@ def write(folder: Path, history: list[tuple[int, int, list[Step]]]) -> tuple[Mod
 @pytest.mark.usefixtures("tiny_blocks")
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(HISTORIES, st.randoms(use_true_random=False))
-def test_latest_record_wins_in_any_order_and_grouping(
+def test_latest_record_wins_in_any_order_and_grouping_by_any_number_of_ranks(
     history: list[tuple[int, int, list[Step]]], random: random.Random
 ) -> None:
+    def ranks() -> Simulated:
+        return Simulated(random.randint(1, 5))
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, segments = write(folder, history)
         output = folder / "at_once.h5"
-        result = merge(None, random.sample(segments, len(segments)), output, ATTRIBUTES)
+        result = merge(None, random.sample(segments, len(segments)), output, ATTRIBUTES, ranks())
         verify(output)
         assert content(output) == model.content()
         assert (result.entries, result.merged, result.damaged) == (len(model.rows), segments, [])
         assert result.directories == len(model.content()[0])
 
         left = segments[random.randint(0, len(segments)) :]  # as after a crash while they were deleted
-        merge(output, left, output, ATTRIBUTES)
+        merge(output, left, output, ATTRIBUTES, ranks())
+        verify(output)
         assert content(output) == model.content()
 
         in_steps = None
         while segments:
             count = random.randint(1, len(segments))
-            merge(in_steps, segments[:count], in_steps := folder / "in_steps.h5", ATTRIBUTES)
+            merge(in_steps, segments[:count], in_steps := folder / "in_steps.h5", ATTRIBUTES, ranks())
             segments = segments[count:]
         assert in_steps is None or content(in_steps) == model.content()
 

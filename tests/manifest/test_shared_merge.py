@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 import tempfile
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,67 +20,8 @@ from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.manifest.table import DamagedTable, TableReader, TableWriter
 from mpingest.manifest.verify import verify
-from tests.manifest.test_merge import HISTORIES, Step, write
+from tests.manifest.ranks import Simulated
 from tests.manifest.trees import ATTRIBUTES, DIRECTORY, NAMES, PATHS, batch, content, dump, flip, record, row, segment
-
-Task = Callable[[], Any]
-
-
-class Simulated:
-    """Rank 0 of several that do all they share in turn; answers and errors travel as between processes.
-
-    before: called with the name of each task before it is done
-    """
-
-    rank = 0
-
-    def __init__(self, size: int, before: Callable[[str], None] = lambda name: None) -> None:
-        self.size = size
-        self.done: list[str] = []
-        self._before = before
-
-    def deal(self, tasks: Sequence[Any]) -> list[Any]:
-        return [self._do(task) for task in tasks]
-
-    def _do(self, task: Any) -> Any:
-        name = getattr(task, "func", task).__name__
-        self.done.append(name)
-        try:
-            self._before(name)
-            answer = task()
-        except Exception as error:
-            raise pickle.loads(pickle.dumps(error)) from error
-        return pickle.loads(pickle.dumps(answer))
-
-
-@pytest.mark.usefixtures("tiny_blocks")
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(HISTORIES, st.integers(2, 5), st.randoms(use_true_random=False))
-def test_any_number_of_ranks_in_any_order_and_grouping(
-    history: list[tuple[int, int, list[Step]]], size: int, random: random.Random
-) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        model, segments = write(folder, history)
-        alone, shared, in_steps = (folder / name for name in ("alone.h5", "shared.h5", "in_steps.h5"))
-        expected = merge(None, segments, alone, ATTRIBUTES)
-        result = merge(None, random.sample(segments, len(segments)), shared, ATTRIBUTES, Simulated(size))
-        assert result == expected
-        verify(shared)
-        assert content(shared) == model.content()
-        assert dump(shared) == dump(alone)
-
-        left = segments[random.randint(0, len(segments)) :]  # as after a crash while they were deleted
-        assert merge(shared, left, shared, ATTRIBUTES, Simulated(size)).entries == result.entries
-        assert dump(shared) == dump(alone)
-
-        checkpoint = None
-        while segments:
-            count = random.randint(1, len(segments))
-            merge(checkpoint, segments[:count], in_steps, ATTRIBUTES, Simulated(random.randint(1, 5)))
-            checkpoint, segments = in_steps, segments[count:]
-            verify(in_steps)
-        assert checkpoint is None or dump(in_steps) == dump(alone)
 
 
 @pytest.mark.usefixtures("tiny_blocks")
@@ -111,7 +49,6 @@ def test_what_is_merged_is_unchanged(tree: dict[bytes, dict[bytes, int]], size: 
     st.integers(1, 9),
 )
 def test_ranges_hold_everything_once(trees: list[dict[bytes, int]], count: int) -> None:
-    names = [b"%d" % number for number in range(20)]
     with tempfile.TemporaryDirectory() as name:
         paths = [
             segment(
@@ -264,7 +201,7 @@ def test_a_segment_found_damaged_late_is_left_out(tmp_path: Path, count: int) ->
 def test_a_block_that_is_only_copied_is_checked(tmp_path: Path) -> None:
     """Nobody decodes it before rank 0 joins the parts."""
     checkpoint, segments, _ = interrupted(tmp_path)
-    flip(checkpoint, "names", 2)
-    with pytest.raises(DamagedTable, match=r"checkpoint\.h5 is damaged.*block 2"):
+    flip(checkpoint, "names", 0)
+    with pytest.raises(DamagedTable, match=r"checkpoint\.h5 is damaged.*checksum of block 0"):
         merge(checkpoint, segments[5:], checkpoint, ATTRIBUTES, Simulated(3))
     assert all(path.exists() for path in segments)
