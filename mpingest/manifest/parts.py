@@ -43,7 +43,9 @@ class PartWriter(TableWriter):
     def copy(self, table: TableReader, index: int) -> None:
         """Names a block of another table."""
         self._flush(complete=True)
-        self._last_key = table.block_directories(index)[0][-1]
+        keys, directories = table.block_directories(index)
+        self.last_directory = keys[-1], int(directories["state"][-1])
+        self._last_key = keys[-1]
         self._name(table.path, index)
 
     def _write(self, block: Block) -> None:

@@ -68,16 +68,12 @@ def merge_range(
     combiner = Combiner()
     combiner.window([_directories(table, keys_above(reach.first)) for table in tables])
     cursors = [_Cursor(table, reach) for table in tables]
-    copied: _Cursor | None = None
     while any(cursors):
-        alone = _alone(cursors, reach.stop) if combiner.is_clear else None
-        # A directory that goes on keeps the state it began with: that of all tables, or of the one copied.
-        if alone and (alone is copied or alone.first_key != writer.last_key):
+        alone = _alone(cursors, reach.stop) if combiner.is_clear and not writer.is_short else None
+        if alone and alone.goes_on(writer.last_directory):
             alone.copy(writer)
-            copied = alone
         else:
             writer.append(finish(combiner.window(_window(cursors))))
-            copied = None
 
 
 def _directories(table: TableReader, keys: Sequence[bytes]) -> Block:
@@ -122,12 +118,19 @@ class _Cursor:
 
         key: None stands for the end
         """
-        if self._block.keys or not self._table.is_full(self._next):
+        if self._block.keys or not self._table.is_half_full(self._next):
             return False
         if self._table.blocks["outcomes"][self._next][Outcome.REMOVED]:
             return False
         keys, directories = self._table.block_directories(self._next)
         return (key is None or keys[-1] < key) and is_settled(directories)
+
+    def goes_on(self, last: tuple[bytes, int] | None) -> bool:
+        """Whether the next block, as it is, may follow directory ``last`` of that state: if it holds more of that
+        directory, it must be of one mind about it.
+        """
+        keys, directories = self._table.block_directories(self._next)
+        return last is None or keys[0] != last[0] or int(directories["state"][0]) == last[1]
 
     def copy(self, writer: TableWriter) -> None:
         """Moves the next block to the writer."""

@@ -36,8 +36,9 @@ import io
 import os
 import zlib
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,12 @@ class BlockLimits:
     name_bytes: int = 1 << 18
     directories: int = 2048
     path_bytes: int = 1 << 17
+
+    def are_half_used(self, rows: int, name_bytes: int, directories: int, path_bytes: int) -> bool:
+        """Whether a block that holds so much is at least half full, in one way or the other."""
+        counts = (rows, name_bytes, directories, path_bytes)
+        limits = (self.rows, self.name_bytes, self.directories, self.path_bytes)
+        return any(2 * count >= limit for count, limit in zip(counts, limits, strict=True))
 
     def columns(self) -> dict[str, tuple[npt.DTypeLike, int]]:
         """Element type and elements a block of each dataset that has one row a block."""
@@ -205,10 +212,13 @@ class TableReader:
     attributes:  where it comes from
     blocks:      ``BLOCK_DTYPE``, shape (k,)
     first_keys:  key of the first directory of each block, length k
+    block_directories: of a block, by its index: keys and ``DIRECTORY_DTYPE`` of its directories; a fraction of what
+                       ``block`` costs
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.block_directories = lru_cache(1)(self._read_directories)
         with _damage(path):
             self._file = open_hdf5(path, "r")
             try:
@@ -261,8 +271,7 @@ class TableReader:
             results[:rows],
         )
 
-    def block_directories(self, index: int) -> tuple[list[bytes], npt.NDArray[np.void]]:
-        """Keys and ``DIRECTORY_DTYPE`` of the directories of block ``index``; a fraction of what ``block`` costs."""
+    def _read_directories(self, index: int) -> tuple[list[bytes], npt.NDArray[np.void]]:
         count = int(self.blocks["directories"][index])
         with _damage(self.path):
             directories, path_bytes, paths = (
@@ -270,10 +279,10 @@ class TableReader:
             )
         return _split(_keys(paths[: self.blocks["path_bytes"][index]]), path_bytes[:count]), directories[:count]
 
-    def is_full(self, index: int) -> bool:
+    def is_half_full(self, index: int) -> bool:
         """Whether block ``index`` is at least half full in one way or the other."""
-        fields = ("rows", "name_bytes", "directories", "path_bytes")
-        return any(2 * int(self.blocks[field][index]) >= getattr(LIMITS, field) for field in fields)
+        counts = self.blocks[["rows", "name_bytes", "directories", "path_bytes"]][index]
+        return LIMITS.are_half_used(*counts.tolist())
 
     def chunks(self, index: int) -> list[tuple[int, bytes]]:
         """The columns of block ``index`` as they are stored, each with the mask of filters that were not applied."""
@@ -298,7 +307,7 @@ class TableWriter:
 
     durable: False for a table that nobody needs after a crash
 
-    Blocks are appended in order; a directory may go on from one to the next. Memory: about two blocks, and the index
+    Blocks are appended in order; a directory may go on from one to the next. Memory: about three blocks, and the index
     (some 100 bytes a block). Raises OSError; then, and on any other exception, the file at ``path`` stays as it was.
     """
 
@@ -312,6 +321,8 @@ class TableWriter:
         self._counts: list[bytes] = []
         self._first_paths: list[bytes] = []
         self._last_key: bytes | None = None
+        self.last_directory: tuple[bytes, int] | None = None
+        """Key and DirectoryState of the last directory so far, as they stand or will stand in the table."""
         self.entries = 0
         self.directories = 0
 
@@ -325,9 +336,9 @@ class TableWriter:
         return self
 
     @property
-    def last_key(self) -> bytes | None:
-        """The last directory so far."""
-        return self._pending[-1].keys[-1] if self._pending else self._last_key
+    def is_short(self) -> bool:
+        """Whether what is not written yet would make a block that is less than half full."""
+        return bool(self._pending) and not _are_half(self._pending, self._limits)
 
     def append(self, block: Block) -> None:
         """Adds what follows in the order of the table."""
@@ -337,8 +348,10 @@ class TableWriter:
             )  # it stands there, and has no more entries
         if not block.keys:
             return
+        if self.last_directory is None or block.keys != [self.last_directory[0]]:
+            self.last_directory = block.keys[-1], int(block.directories["state"][-1])
         self._pending.append(block)
-        if sum(len(pending.entries) + len(pending.keys) for pending in self._pending) >= self._limits.rows:
+        if sum(map(_size, self._pending)) >= 2 * self._limits.rows:
             self._flush(complete=False)
 
     def copy(self, table: TableReader, index: int) -> None:
@@ -348,19 +361,24 @@ class TableWriter:
             column.resize(len(self._counts) + 1, axis=0)
             column.id.write_direct_chunk((len(self._counts), 0), chunk, mask)
         self._raise_failure()
-        keys, _ = table.block_directories(index)
+        keys, directories = table.block_directories(index)
+        self.last_directory = keys[-1], int(directories["state"][-1])
         self._note(table.blocks[index], keys)
 
     def _flush(self, *, complete: bool) -> None:
-        """Writes full blocks; with ``complete``, also what remains.
+        """Writes full blocks, but for the last ones; with ``complete``, all.
 
         Else something always remains, so that a directory which goes on is joined to its beginning, and its state.
+        The last two blocks share evenly what they hold, as in a B-tree (Bayer and McCreight, Acta Informatica 1972):
+        so blocks stay at least half full, and worth copying, however often a little is added.
         """
         rest = Block.join(self._pending)
         while rest.keys:
             block, after = _split_full(rest, self._limits)
-            if not after.keys and not complete:
+            if not complete and _size(after) < self._limits.rows:
                 break
+            if after.keys and complete and not _are_half([after], self._limits):
+                block, after = _split_evenly(rest, block)
             self._write(block)
             rest = after
         self._pending = [rest] if rest.keys else []
@@ -441,6 +459,31 @@ class TableWriter:
     def _raise_failure(self) -> None:
         if self._sink.error is not None:
             raise self._sink.error
+
+
+def _size(block: Block) -> int:
+    return len(block.entries) + len(block.keys)
+
+
+def _are_half(blocks: Sequence[Block], limits: BlockLimits) -> bool:
+    """Whether they would make a block on disk that is at least half full."""
+    return limits.are_half_used(
+        sum(len(block.entries) for block in blocks),
+        sum(len(block.entries.blob) for block in blocks),
+        sum(len(block.keys) for block in blocks),
+        sum(len(key) for block in blocks for key in block.keys),
+    )
+
+
+def _split_evenly(rest: Block, full: Block) -> tuple[Block, Block]:
+    """Halves of what is left, of which the first must not hold more than ``full``, what fits into one block."""
+    half = min(max(2, _size(rest) // 2), _size(full))
+    bounds = rest.bounds()
+    directories = int(np.searchsorted(bounds + np.arange(len(bounds)), half, "left"))
+    row = half - directories
+    if row == bounds[directories - 1] < bounds[directories]:
+        directories -= 1  # it would stand in the first half without an entry
+    return rest.split(directories, row)
 
 
 def _split_full(block: Block, limits: BlockLimits) -> tuple[Block, Block]:

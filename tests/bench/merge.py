@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
 import shutil
 import subprocess
@@ -56,24 +57,25 @@ def record(folder: Path, rank: int, directories: range) -> None:
 
 
 def world(folder: Path, output: Path) -> None:
-    """A rank: rank 0 tells how long it took, and the most memory each rank had, in MiB."""
+    """A rank. Rank 0 tells how long it took; the processor time, and the most memory in MiB, of each rank."""
     comm = open_world()
     segments = sealed_segments(folder)
     comm.Barrier()
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     merge_shared(comm, folder / "checkpoint.h5", segments, output, ATTRIBUTES)
-    seconds = time.perf_counter() - began
-    peaks = comm.gather(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    row = cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    rows = comm.gather(row)
     if comm.rank == 0:
-        print(json.dumps([seconds, peaks]))
+        print(json.dumps([seconds, rows]))
 
 
-def shared(mpiexec: str, ranks: int, folder: Path, output: Path) -> tuple[float, list[float]]:
-    """Seconds, and peak memory of each rank in MiB."""
-    command = [mpiexec, "-n", str(ranks), sys.executable, "-m", "tests.bench.merge", "--world", folder, output]
+def tell(what: str, ranks: int, command: list[str | Path]) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    seconds, peaks = json.loads(done.stdout)
-    return seconds, peaks
+    seconds, rows = json.loads(done.stdout)
+    cpu, memory = zip(*rows, strict=True)
+    each = ", ".join(f"{number:.2f}" for number in cpu)
+    print(f"  {what}, {ranks} ranks: {seconds:.2f} s; processor {each} s; at most {max(memory):,.0f} MiB", flush=True)
 
 
 def copied(source: Path, output: Path) -> float:
@@ -85,30 +87,27 @@ def copied(source: Path, output: Path) -> float:
 
 def measure(mpiexec: str, ranks: int, count: int, folder: Path) -> None:
     checkpoint, output = folder / "checkpoint.h5", folder / "new.h5"
+
+    def both(what: str) -> None:
+        for number in (1, ranks):
+            program = [sys.executable, "-m", "tests.bench.merge", "--world", folder, output]
+            tell(what, number, [mpiexec, "-n", str(number), *program])
+        with Checkpoint.open(output) as merged:
+            assert merged.summary().entries == directories * DIRECTORY
+
     directories = count // DIRECTORY
-    count = directories * DIRECTORY
-    for rank in range(SEGMENTS):
-        record(folder, rank, range(rank, directories, SEGMENTS))
+    with multiprocessing.Pool(2) as pool:
+        pool.starmap(record, [(folder, rank, range(rank, directories, SEGMENTS)) for rank in range(SEGMENTS)])
     merge(None, sealed_segments(folder), checkpoint, ATTRIBUTES)
-    print(f"{count:,} entries, checkpoint {checkpoint.stat().st_size / count:.1f} bytes an entry")
-    tell(f"with {SEGMENTS} segments of the same", mpiexec, ranks, folder, output)
-    with Checkpoint.open(output) as merged:
-        assert merged.summary().entries == count
+    size = checkpoint.stat().st_size / (directories * DIRECTORY)
+    print(f"{directories * DIRECTORY:,} entries, {size:.1f} bytes an entry", flush=True)
+    both(f"with {SEGMENTS} segments of the same")
 
     for segment in sealed_segments(folder):
         segment.unlink()
     record(folder, 0, range(0, directories, directories // FEW))
-    tell(f"with one segment, {FEW} directories of the same", mpiexec, ranks, folder, output)
-    print(f"  to copy the checkpoint {copied(checkpoint, output):.2f} s")
-
-
-def tell(what: str, mpiexec: str, ranks: int, folder: Path, output: Path) -> None:
-    alone, [peak] = shared(mpiexec, 1, folder, output)
-    seconds, peaks = shared(mpiexec, ranks, folder, output)
-    print(
-        f"  {what}: alone {alone:.2f} s, {peak:,.0f} MiB; {ranks} ranks {seconds:.2f} s, "
-        f"{alone / seconds:.2f} times as fast, {max(peaks):,.0f} MiB at most"
-    )
+    both(f"with {FEW} directories of the same")
+    print(f"  a copy of the checkpoint: {copied(checkpoint, output):.2f} s")
 
 
 def main() -> None:

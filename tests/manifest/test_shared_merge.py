@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -112,12 +113,12 @@ def test_a_range_below_a_cleared_directory_knows_of_it(tmp_path: Path, monkeypat
 
 def test_a_small_increment_costs_copies_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that nothing new reaches into are copied once, by rank 0, and decoded by nobody."""
-    monkeypatch.setattr(merging, "RANGE_ROWS", 1000)
-    names = batch({b"f%05d" % j: row(j) for j in range(8192)})
-    old = segment(tmp_path, {b"d%02d" % i: names for i in range(60)}, 0)
+    monkeypatch.setattr(merging, "RANGE_ROWS", 8192)
+    names = batch({b"f%05d" % j: row(j) for j in range(1000)})
+    old = segment(tmp_path, {b"d%03d" % i: names for i in range(480)}, 0)
     checkpoint, output = tmp_path / "checkpoint.h5", tmp_path / "new.h5"
     merge(None, [old], checkpoint, ATTRIBUTES)
-    new = segment(tmp_path, {b"d%02d" % i: batch({b"new": row(i)}) for i in (7, 30, 31)}, 1)
+    new = segment(tmp_path, {b"d%03d" % i: batch({b"new": row(i)}) for i in (7, 30, 31, 400)}, 1)
 
     calls = {"block": 0, "chunks": 0, "_write": 0}
     for owner, name in ((TableReader, "block"), (TableReader, "chunks"), (TableWriter, "_write")):
@@ -130,13 +131,29 @@ def test_a_small_increment_costs_copies_only(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(owner, name, counted)
     ranks = Simulated(4)
     merge(checkpoint, [new], output, ATTRIBUTES, ranks)
-    assert ranks.done.count("_make_part") > 8
+    assert ranks.done.count("_make_part") == 4
     with Checkpoint.open(output) as merged:
-        assert merged.summary().entries == 60 * 8192 + 3
+        assert merged.summary().entries == 480 * 1000 + 4
         blocks = len(merged._table.blocks)
     assert calls["chunks"] == blocks
-    assert calls["_write"] <= 3 * 3
-    assert calls["block"] <= 3 * 3 + 16 * 2  # and at most one of each table where a range begins
+    # Where something is new, and where a range begins or ends, a block and perhaps its neighbour are made anew.
+    assert calls["_write"] <= 3 * (4 + 3) < blocks / 2
+    assert calls["block"] <= 3 * (4 + 3) + 4
+
+
+def test_blocks_stay_half_full_however_often_a_little_is_added(tmp_path: Path) -> None:
+    """So that they stay worth copying."""
+    names = batch({b"f%05d" % j: row(j) for j in range(0, 2000, 2)})
+    checkpoint = tmp_path / "checkpoint.h5"
+    merge(None, [segment(tmp_path, {b"d%02d" % i: names for i in range(60)})], checkpoint, ATTRIBUTES)
+    generator = random.Random(1)
+    for number in range(1, 25):
+        tree = {b"d%02d" % generator.randrange(60): batch({b"f%05d" % generator.randrange(2000): row()}) for _ in "abc"}
+        merge(checkpoint, [segment(tmp_path, tree, number)], checkpoint, ATTRIBUTES)
+    verify(checkpoint)
+    table = TableReader(checkpoint)
+    assert all(table.is_half_full(index) for index in range(len(table.blocks) - 1))
+    table.close()
 
 
 def test_few_rows_are_merged_by_one_rank(tmp_path: Path) -> None:
