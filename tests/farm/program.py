@@ -5,6 +5,7 @@ Each program prints one line of JSON on rank 0.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mpingest.errors import MpingestError
+from mpingest.farm.collective import deal
 from mpingest.farm.links import MpiLink
 from mpingest.farm.messages import Send
 from mpingest.farm.transport import run_farm
@@ -158,7 +160,29 @@ def fail(comm):
     run_farm(comm, [ROOT], ToyExecutor(work))
 
 
-PROGRAMS = {program.__name__: program for program in (count, idle, wake, large, cross, stop, stall, fail)}
+def dealt(comm):
+    """More tasks than ranks; then two of them fail, the first of them later than the other."""
+
+    def task(number: int) -> tuple[int, int]:
+        if failing and number == 2:
+            time.sleep(0.5)
+            raise OSError(28, "no space")
+        if failing and number == 3:
+            raise MpingestError("another")
+        return number, comm.rank
+
+    tasks = [functools.partial(task, number) for number in range(7)]
+    failing = False
+    answers = comm.gather(deal(comm, tasks))
+    failing = True
+    try:
+        deal(comm, tasks)
+    except (MpingestError, OSError) as error:
+        failures = comm.gather(str(error))
+    return {"answers": answers, "failures": failures, "none": deal(comm, [])}
+
+
+PROGRAMS = {program.__name__: program for program in (count, idle, wake, large, cross, stop, stall, fail, dealt)}
 
 
 def main() -> None:

@@ -86,6 +86,13 @@ def test_a_rank_that_stalls_ends_the_farm_for_all() -> None:
     assert outcome["finished"] == 100
 
 
+def test_tasks_are_dealt_out_and_all_hear_of_answers_and_the_first_failure() -> None:
+    outcome = outcome_of(3, "dealt")
+    assert outcome["answers"] == [[[number, number % 3] for number in range(7)]] * 3
+    assert outcome["failures"] == ["[Errno 28] no space"] * 3
+    assert outcome["none"] == []
+
+
 @pytest.mark.parametrize(
     ("where", "code", "message"),
     [
