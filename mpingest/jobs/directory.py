@@ -174,6 +174,7 @@ class JobDirectory:
         except OSError as error:
             raise MpingestError(f"job directory {self.path}: cannot be locked: {error.strerror}") from error
         try:
+            self._remove_unfinished()
             yield lock
         finally:
             lock.release()
@@ -185,6 +186,14 @@ class JobDirectory:
     @property
     def _lock_path(self) -> str:
         return os.path.join(self.path, "lock")
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a run that died was writing: each file gets its name only once it is whole."""
+        places = [self.path, *(place for run in self.runs()[-1:] for place in (run.path, run.manifest))]
+        for place in places:
+            with suppress(OSError):
+                for unfinished in Path(place).glob("*.tmp"):
+                    unfinished.unlink()
 
     def _keep_spec(self, spec: JobSpec) -> None:
         if self.is_there:

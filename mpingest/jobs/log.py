@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging.handlers import TimedRotatingFileHandler
 from typing import Any
@@ -40,6 +40,7 @@ def open_log(directory: str, options: LogOptions, rank: int, job: str, run: int)
     path = os.path.join(directory, f"rank{rank:05d}.jsonl")
     if options.filename:
         path = f"{os.path.abspath(options.filename)}.rank{rank:05d}"
+    logging.raiseExceptions = False
     handler = _handler(path, options)
     sink = logging.Logger("mpingest")  # not one of logging's own tree: nothing else is to write here
     sink.addHandler(handler)
@@ -57,7 +58,8 @@ def open_log(directory: str, options: LogOptions, rank: int, job: str, run: int)
     try:
         yield logger.bind(logger="mpingest", rank=rank, host=socket.gethostname(), job=job, run=run)
     finally:
-        handler.close()
+        with suppress(OSError):  # what can't be written is lost: a run doesn't end for want of its log
+            handler.close()
 
 
 def _handler(path: str, options: LogOptions) -> logging.Handler:

@@ -1,0 +1,73 @@
+"""``mpingest`` with an accident: python -m tests.e2e.crash.accident ARGUMENTS….
+
+The variable ACCIDENT says which: RANK WHEN STEP NUMBER, "2 after reply 5": the process of rank 2 gets SIGKILL when it
+has had its fifth reply from the zone. Segments are sealed after a few rows, and merges of few rows are shared.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from mpingest import cli
+from mpingest.ingest.catalog import Catalog
+from mpingest.jobs import merging, run
+from mpingest.jobs.directory import Lock
+from mpingest.jobs.recorder import Recorder
+from mpingest.manifest import merge, ranges, segment, table
+from mpingest.scan.directory import DirectoryScan
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "scan": (DirectoryScan, "__enter__"),
+    "reply": (Catalog, "_send"),
+    "record": (Recorder, "entries"),
+    "record_directory": (Recorder, "directory"),
+    "seal": (segment.SegmentWriter, "seal"),
+    "publish": (table.TableWriter, "_publish"),
+    "remove": (merging, "_remove"),
+    "unlink": (os, "unlink"),
+    "join_failures": (run, "_join_failures"),
+    "summary": (run, "_keep_summary"),
+    "release": (Lock, "release"),
+}
+"""Where what is done lies."""
+
+SEAL_ROWS = 25
+_seen: Counter[tuple[str, str]] = Counter()
+
+
+def with_accident(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with an accident before or after if that is wanted."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        happens("before", step)
+        result = function(*args, **options)
+        happens("after", step)
+        return result
+
+    return call
+
+
+def happens(when: str, step: str) -> None:
+    rank, wanted_when, wanted_step, number = os.environ.get("ACCIDENT", "-1 - - 0").split()
+    _seen[when, step] += 1
+    if (when, step) == (wanted_when, wanted_step) and _seen[when, step] == int(number) and own_rank() == int(rank):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def own_rank() -> int:
+    return int(os.environ.get("PMI_RANK", "0"))
+
+
+if __name__ == "__main__":
+    segment.SEAL_ROWS = SEAL_ROWS
+    table.LIMITS = table.BlockLimits(rows=64, name_bytes=4096, directories=64, path_bytes=4096)
+    merge.FAN_IN, merge.RANGE_ROWS, ranges.WINDOW_ROWS = 4, 50, 256
+    for name, (owner, attribute) in STEPS.items():
+        setattr(owner, attribute, with_accident(name, getattr(owner, attribute)))
+    cli.main()
