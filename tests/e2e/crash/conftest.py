@@ -108,7 +108,8 @@ class Job:
             for piece in checkpoint:
                 self._compare(piece.path, piece.entries)
                 stats = piece.entries.rows[["mode", "size"]].tolist()
-                for name, (mode, size), result in zip(piece.entries.names(), stats, piece.results.tolist(), strict=True):
+                results = piece.results.tolist()
+                for name, (mode, size), result in zip(piece.entries.names(), stats, results, strict=True):
                     is_directory = mode & 0o040000
                     rows.append((piece.path, piece.state, name, mode, 0 if is_directory else size, result))
         return rows
