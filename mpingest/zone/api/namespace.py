@@ -57,12 +57,12 @@ def make_collection(session: Session, path: str, *, recursive: bool) -> Collecti
     return add_collection(db, path, parent, session.client)
 
 
-def move_object_to(session: Session, replicas: list[Replica], path: str) -> list[str]:
-    """Give an object another path."""
+def move_object_to(session: Session, source: str, replicas: list[Replica], path: str) -> list[str]:
+    """Give the object ``source`` another path."""
     db = session.zone.db
     replica = replicas[0]
     parent_path, name = split_path(path)
-    _refuse_taken(session, path)
+    _refuse_taken(session, source, path)
     parent = writable_collection(db, session.client, parent_path)
     require_level(db, session.client, replica.data_id, Level.DELETE_OBJECT)
     check_object_name(name)
@@ -77,7 +77,7 @@ def move_object_to(session: Session, replicas: list[Replica], path: str) -> list
 def move_collection_to(session: Session, collection: Collection, path: str) -> list[str]:
     """Give a collection, and all below it, another path."""
     db = session.zone.db
-    _refuse_taken(session, path)
+    _refuse_taken(session, collection.name, path)
     if path.startswith(collection.name + "/"):
         raise ZoneError(Status.CAT_UNKNOWN_COLLECTION)
     parent = writable_collection(db, session.client, split_path(path)[0])
@@ -94,7 +94,7 @@ def move_collection_to(session: Session, collection: Collection, path: str) -> l
 
 def trash_object(session: Session, path: str, replicas: list[Replica]) -> list[str]:
     """Move an object into its user's trash, under a name that is free there."""
-    return move_object_to(session, replicas, _free_trash_path(session, path))
+    return move_object_to(session, path, replicas, _free_trash_path(session, path))
 
 
 def trash_collection(session: Session, collection: Collection) -> list[str]:
@@ -110,11 +110,15 @@ def _move_files(session: Session, replicas: list[Replica], path: str) -> list[st
     return [replica.path for replica in movable]
 
 
-def _refuse_taken(session: Session, path: str) -> None:
-    if find_collection(session.zone.db, path):
-        raise ZoneError(Status.CAT_NAME_EXISTS_AS_COLLECTION)
-    if replicas_at(session.zone.db, path):
-        raise ZoneError(Status.CAT_NAME_EXISTS_AS_DATAOBJ)
+def _refuse_taken(session: Session, source: str, target: str) -> None:
+    """Raises ZoneError where the new path is taken, or, since a move goes by way of it, the new name in the old place."""
+    for path in (f"{split_path(source)[0]}/{split_path(target)[1]}", target):
+        if path == source:
+            continue
+        if find_collection(session.zone.db, path):
+            raise ZoneError(Status.CAT_NAME_EXISTS_AS_COLLECTION)
+        if replicas_at(session.zone.db, path):
+            raise ZoneError(Status.CAT_NAME_EXISTS_AS_DATAOBJ)
 
 
 def _free_trash_path(session: Session, path: str) -> str:

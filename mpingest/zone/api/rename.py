@@ -27,7 +27,7 @@ def rename(session: Session, request: Request) -> Reply:
         replicas = replicas_at(db, source) if operation != _COLLECTION else []
         collection = find_collection(db, source) if operation != _OBJECT else None
         if replicas and sees_object(db, session.client, replicas[0]):
-            old_files = move_object_to(session, replicas, target)
+            old_files = move_object_to(session, source, replicas, target)
         elif collection and sees(db, session.client, collection.coll_id):
             old_files = move_collection_to(session, collection, target)
         else:

@@ -151,8 +151,12 @@ def remove_replica(db: Database, replica: Replica) -> None:
 
 
 def move_object(db: Database, data_id: int, collection: Collection, name: str) -> None:
-    """Give an object another name or collection."""
-    db.execute("UPDATE replicas SET coll_id = ?, name = ? WHERE data_id = ?", collection.coll_id, name, data_id)
+    """Give an object another name or collection; the latter counts as a modification."""
+    db.execute(
+        "UPDATE replicas SET coll_id = ?, name = ?, modified = CASE coll_id WHEN ? THEN modified ELSE ? END"
+        " WHERE data_id = ?",
+        *(collection.coll_id, name, collection.coll_id, now(), data_id),
+    )
 
 
 def _insert(db: Database, key: tuple[int, int, int], owner: User, new: NewReplica) -> None:

@@ -6,6 +6,7 @@ from irods.session import iRODSSession
 from tests.zone.contract import statuses
 from tests.zone.contract.catalog import names, replicas
 from tests.zone.contract.test_put import put, read
+from tests.zone.contract.test_registration import register
 from tests.zone.wire import Wire, collection_input, copy_input
 
 OBJECT, COLLECTION = 11, 12
@@ -53,6 +54,8 @@ def test_what_cannot_be_renamed(wire: Wire, home: str) -> None:
     assert rename(wire, f"{home}/inner", f"{home}/one", COLLECTION) == statuses.CAT_NAME_EXISTS_AS_DATAOBJ
     assert rename(wire, f"{home}/one", f"{home}/none/one", OBJECT) == statuses.CAT_UNKNOWN_COLLECTION
     assert rename(wire, f"{home}/inner", f"{home}/none/inner", COLLECTION) == statuses.CAT_UNKNOWN_COLLECTION
+    assert rename(wire, f"{home}/none/one", f"{home}/x", OBJECT) == statuses.CAT_NO_ROWS_FOUND
+    assert rename(wire, f"{home}/none/inner", f"{home}/x", COLLECTION) == statuses.CAT_NO_ROWS_FOUND
 
 
 @pytest.mark.parametrize("operation", [0, COLLECTION])
@@ -66,3 +69,36 @@ def test_a_collection(wire: Wire, session: iRODSSession, home: str, operation: i
     assert read(session, f"{home}/two/deep/object") == b"deep"
     assert {collection.name for collection in session.collections.get(home).subcollections} == {"two", "one-more"}
     assert session.collections.get(f"{home}/two/deep").path == f"{home}/two/deep"
+
+
+def test_a_move_goes_by_way_of_the_new_name_in_the_old_collection(wire: Wire, session: iRODSSession, home: str) -> None:
+    for collection in ("from", "to"):
+        session.collections.create(f"{home}/{collection}")
+    put(wire, f"{home}/from/one")
+    put(wire, f"{home}/from/two", b"another")
+    assert rename(wire, f"{home}/from/one", f"{home}/to/two", OBJECT) == statuses.CAT_NAME_EXISTS_AS_DATAOBJ
+    session.collections.create(f"{home}/from/two.d")
+    session.collections.create(f"{home}/from/one.d")
+    assert rename(wire, f"{home}/from/one.d", f"{home}/to/two.d", COLLECTION) == statuses.CAT_NAME_EXISTS_AS_COLLECTION
+    assert names(session, f"{home}/from") == {"one", "two"}
+
+
+def test_only_a_move_to_another_collection_changes_the_time(wire: Wire, session: iRODSSession, home: str) -> None:
+    session.collections.create(f"{home}/inner")
+    assert register(wire, f"{home}/one", "/no/such/file", dataSize="7", dataModify="01600000000") == 0
+    assert rename(wire, f"{home}/one", f"{home}/two", OBJECT) == 0
+    assert replicas(session, f"{home}/two")[0].modified == 1_600_000_000
+    assert rename(wire, f"{home}/two", f"{home}/inner/two", OBJECT) == 0
+    assert replicas(session, f"{home}/inner/two")[0].modified > 1_600_000_000
+
+
+def test_files_outside_of_the_vault_stay_where_they_are(wire: Wire, session: iRODSSession, home: str) -> None:
+    session.collections.create(f"{home}/one/deep")
+    for name in ("object", "deep/object"):
+        assert register(wire, f"{home}/one/{name}", f"/no/{name}", dataSize="7", dataModify="01600000000") == 0
+    assert rename(wire, f"{home}/one", f"{home}/two", COLLECTION) == 0
+    for name in ("object", "deep/object"):
+        (replica,) = replicas(session, f"{home}/two/{name}")
+        assert (replica.path, replica.modified) == (f"/no/{name}", 1_600_000_000)
+    assert rename(wire, f"{home}/two/object", f"{home}/two/deep/another", OBJECT) == 0
+    assert replicas(session, f"{home}/two/deep/another")[0].path == "/no/object"
