@@ -13,7 +13,7 @@ from mpingest.cli.start import run_options, start
 
 _NOT_SHARED = ("root", "target", "interval")
 _ONLY_FOR_RUNS = (
-    *("resource", "as_user", "zone_timeout", "irods_idle_disconnect_seconds"),
+    *("resource", "as_user", "zone_timeout", "irods_idle_disconnect_seconds", "detect_renames"),
     *("log_filename", "log_when", "log_interval", "log_level"),
     *("profile", "profile_filename", "profile_when", "profile_interval"),
 )
@@ -56,6 +56,8 @@ def plan(root: str, target: str | None, names: int, as_json: bool, **chosen: Any
     are there already are listed besides; of what they hold, what is as it should be takes no request, and anything else
     one or two more. A handler is asked for what to do with each file (operation, delete_mode, collection_for) and for
     nothing else; what it would have to ask the zone for is said not to be known.
+
+    Renames are not looked for: what start --detect-renames would rename counts as gone and as new.
 
     Defaults that the environment or a --config file sets for start hold for plan, too.
 

@@ -133,6 +133,14 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
 @click.option("--ignore-cache", is_flag=True, help="Compare with the collections, not with the checkpoint.")
 @click.option("--initial-ingest", is_flag=True, help="Do not look what is in the collections: nothing is.")
 @click.option(
+    "--detect-renames",
+    is_flag=True,
+    help="Rename in the catalog what has another name or place below ROOT since the last run, told by inode, size and "
+    "mtime: it keeps metadata and permissions, and nothing is sent. A directory goes as a whole unless something came "
+    "or went in it, then file by file. Names that are there all the time, as when two files swap theirs, are not "
+    "renamed but updated. Handlers are called as for what is modified, with meta['renamed_from'].",
+)
+@click.option(
     "--delete-mode",
     type=click.Choice(list(DELETE_MODES)),
     metavar=f"[{'|'.join(DELETE_MODES)}]",
@@ -186,6 +194,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
     Examples:
       mpingest start /data/run42 /tempZone/home/rods/run42
       mpiexec -n 8 mpingest start --operation put_sync /landing /tempZone/home/rods/landing
+      mpingest start --operation put_sync --detect-renames --delete-mode trash /landing /tempZone/home/rods/landing
       srun --mpi=pmi2 mpingest start --event-handler handler.py /lustre/proj /tempZone/home/rods/proj
 
     \b
@@ -209,8 +218,24 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
     raise SystemExit(summary.exit_code)
 
 
+def _check_detect_renames(chosen: dict[str, Any]) -> None:
+    """Raises UsageError where it goes with nothing else that was chosen."""
+    if not chosen["detect_renames"]:
+        return
+    if chosen["ignore_cache"]:
+        raise click.UsageError(
+            "--detect-renames looks in the checkpoint, which --ignore-cache leaves aside: choose one"
+        )
+    if chosen["delete_unknown"]:
+        raise click.UsageError(
+            "--detect-renames does not go with --delete-unknown, to which what was renamed is unknown: choose one, "
+            "then run again with the other"
+        )
+
+
 def run_options(chosen: dict[str, Any]) -> RunOptions:
     """How a run is to go, by the parameters of the command. Raises UsageError."""
+    _check_detect_renames(chosen)
     return RunOptions(
         operation=OPERATIONS[chosen["operation"]],
         resource=chosen["resource"],
@@ -231,6 +256,7 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         ignore_cache=chosen["ignore_cache"],
         initial_ingest=chosen["initial_ingest"],
         allow_empty=chosen["allow_empty"],
+        detect_renames=chosen["detect_renames"],
         delete_mode=DELETE_MODES[chosen["delete_mode"]],
         delete_unknown=chosen["delete_unknown"],
         max_delete=chosen["max_delete"],

@@ -43,6 +43,13 @@ class Core:
     max_retries, delay: for whatever made an entry fail; while it waits, others go on. mpingest itself repeats requests
     that fail because the zone doesn't answer.
 
+    pre_/post_data_obj_modify: also around the rename of an object whose file has another name since the last run
+    (--detect-renames); ``meta["renamed_from"]`` tells it from other changes. What metadata() and acl() answer for the
+    new name is given as to any object that exists. If the zone refuses the rename, the hooks of create follow. A file
+    whose operation, user or resource is another under the new name is no rename. A directory that goes as a whole is
+    asked about as such; pre_/post_coll_modify are called for it, and no hooks for what is below and has not changed.
+    With collection_for() files go one by one, each to where it belongs by its new name.
+
     pre_job: if it fails, the run doesn't begin. post_job: finds the counts in ``meta["summary"]``; it is called after a
     run that has come to its end.
 

@@ -107,3 +107,11 @@ def deletion_meta(meta: dict[str, Any]) -> dict[str, Any]:
         "delete_empty_parent_collection": collection,
         "data_objects_to_delete": [target],
     }
+
+
+def rename_meta(meta: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:
+    """``meta`` of a file that was found again under another name, as it is now, and
+
+    renamed_from, target_renamed_from: what ``path`` and ``target`` were. was: its ``meta`` under the old name.
+    """
+    return meta | {"renamed_from": was["path"], "target_renamed_from": was["target"]}

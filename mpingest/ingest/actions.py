@@ -23,6 +23,10 @@ class Situation(IntEnum):
     """Ours, but the file changed while it was ingested, or too soon after to tell."""
     METADATA = 5
     """Ours; only the file's ctime has changed since."""
+    MOVED = 6
+    """Ours; it has moved along with its collection, as the file has with its directory."""
+    MOVED_CHANGED = 7
+    """The same, and the file has changed since it was recorded, or soon after."""
 
 
 class Request(Enum):
@@ -32,6 +36,10 @@ class Request(Enum):
     REGISTER = auto()
     UPDATE = auto()
     """Size and mtime of our replica, as its number is recorded."""
+    RELOCATE = auto()
+    """The path of its file."""
+    RELOCATE_AND_UPDATE = auto()
+    """All three."""
     RECONCILE = auto()
     """Look at the replicas, then register, or update the one with our physical path."""
     REGISTER_REPLICA = auto()
@@ -63,6 +71,8 @@ _HOOKS_ONLY = Action(Request.NOTHING, Hook.MODIFY)
 _PUT = Action(Request.PUT, Hook.CREATE)
 _OVERWRITE = Action(Request.OVERWRITE, Hook.MODIFY)
 _RECONCILE = Action(Request.RECONCILE, Hook.MODIFY)
+_RELOCATE = Action(Request.RELOCATE, Hook.NONE)
+_RELOCATE_AND_UPDATE = Action(Request.RELOCATE_AND_UPDATE, Hook.MODIFY)
 
 ACTIONS: dict[Operation, dict[Situation, Action]] = {
     Operation.REGISTER_SYNC: {
@@ -72,6 +82,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.UNSETTLED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _RELOCATE,
+        Situation.MOVED_CHANGED: _RELOCATE_AND_UPDATE,
     },
     Operation.REGISTER_AS_REPLICA_SYNC: {
         Situation.ABSENT: Action(Request.REGISTER, Hook.CREATE),
@@ -80,6 +92,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.UNSETTLED: Action(Request.UPDATE, Hook.MODIFY),
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _RELOCATE,
+        Situation.MOVED_CHANGED: _RELOCATE_AND_UPDATE,
     },
     Operation.PUT: {
         Situation.ABSENT: _PUT,
@@ -88,6 +102,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: _LEAVE,
         Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _LEAVE,
+        Situation.MOVED_CHANGED: _OVERWRITE,
     },
     Operation.PUT_SYNC: {
         Situation.ABSENT: _PUT,
@@ -96,6 +112,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: _OVERWRITE,
         Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _LEAVE,
+        Situation.MOVED_CHANGED: _OVERWRITE,
     },
     Operation.PUT_APPEND: {
         Situation.ABSENT: _PUT,
@@ -104,6 +122,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: Action(Request.APPEND, Hook.MODIFY),
         Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _LEAVE,
+        Situation.MOVED_CHANGED: _OVERWRITE,
     },
     Operation.NO_OP: {
         Situation.ABSENT: Action(Request.NOTHING, Hook.CREATE),
@@ -112,6 +132,8 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.CHANGED: _HOOKS_ONLY,
         Situation.UNSETTLED: _HOOKS_ONLY,
         Situation.METADATA: _HOOKS_ONLY,
+        Situation.MOVED: _LEAVE,
+        Situation.MOVED_CHANGED: _HOOKS_ONLY,
     },
 }
 """What each operation does in each situation."""

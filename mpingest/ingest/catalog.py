@@ -36,6 +36,7 @@ DATA_OBJ_OPEN = 602
 DATA_OBJ_PUT = 606
 DATA_OBJ_UNLINK = 615
 MOD_DATA_OBJ_META = 622
+DATA_OBJ_RENAME = 627
 DATA_OBJ_CHKSUM = 629
 PHY_PATH_REG = 630
 DATA_OBJ_TRIM = 632
@@ -56,6 +57,7 @@ CHANGING = frozenset(
         DATA_OBJ_TRIM,
         RM_COLL,
         MOD_DATA_OBJ_META,
+        DATA_OBJ_RENAME,
         DATA_OBJ_CHKSUM,
         PHY_PATH_REG,
         REGISTER_PHYSICAL_PATH,
@@ -97,6 +99,7 @@ _CONTINUE = re.compile(r"<continueInx>(-?\d+)</continueInx>")
 
 _O_WRONLY, _O_CREAT, _O_TRUNC = 0o1, 0o100, 0o1000
 _PUT_OPERATION = 1
+_RENAME_OBJECT_OPERATION, _RENAME_COLLECTION_OPERATION = 11, 12
 _UNREGISTER_OPERATION = 26
 
 logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come back as exceptions and are reported
@@ -266,17 +269,26 @@ class Catalog:
             raise RequestError(COPY_LENGTH_ERROR, f"the server closed the object with {closed} bytes")
         return sent
 
-    def update(self, path: str, replica: int, size: int, mtime: int) -> None:
+    def update(self, path: str, replica: int, size: int, mtime: int, *, physical: str = "") -> None:
         """Set size and mtime of one replica whose file changed in place: it is the good one now, others are stale.
 
         Its checksum is no longer known. For administrators: who acts for a user sends it in the own name.
+        physical: the file's path, where that has changed, too
         """
-        if self.administrator:
-            self.administrator._update(path, replica, size, mtime, {"irodsAdmin": ""})
-        else:
-            self._update(path, replica, size, mtime, {})
+        changes = {"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""}
+        self._modify(path, replica, changes | ({"filePath": physical} if physical else {}))
 
-    def _update(self, path: str, replica: int, size: int, mtime: int, keywords: dict[str, str]) -> None:
+    def relocate(self, path: str, replica: int, physical: str, mtime: int) -> None:
+        """Say that the file of one replica has another path now, and is else as it was. For administrators, as above.
+
+        mtime: of the file; a move to another collection has made it that of the move
+        """
+        self._modify(path, replica, {"filePath": physical, "dataModify": f"{mtime:011d}"})
+
+    def _modify(self, path: str, replica: int, changes: dict[str, str]) -> None:
+        if self.administrator:
+            self.administrator._modify(path, replica, changes | {"irodsAdmin": ""})
+            return
         info = (
             f"<DataObjInfo_PI><objPath>{escape(path)}</objPath><rescName></rescName><rescHier></rescHier>"
             "<dataType></dataType><dataSize>0</dataSize><chksum></chksum><version></version><filePath></filePath>"
@@ -289,8 +301,16 @@ class Catalog:
             f"<otherFlags>0</otherFlags>{pairs({})}<in_pdmo></in_pdmo><next>0</next><rescId>0</rescId>"
             "<dataAccessTime></dataAccessTime></DataObjInfo_PI>"
         )
-        changes = {"dataSize": str(size), "dataModify": f"{mtime:011d}", "chksum": "", "allReplStatus": ""}
-        self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{pairs(changes | keywords)}</ModDataObjMeta_PI>")
+        self._request(MOD_DATA_OBJ_META, f"<ModDataObjMeta_PI>{info}{pairs(changes)}</ModDataObjMeta_PI>")
+
+    def rename(self, source: str, target: str, *, collection: bool = False) -> None:
+        """Give a data object, or a collection with all below it, another path; its parent exists.
+
+        Files in vaults move with their objects, registered ones stay where they are.
+        """
+        operation = _RENAME_COLLECTION_OPERATION if collection else _RENAME_OBJECT_OPERATION
+        paths = "".join(_object_message(path, {}, operation=operation) for path in (source, target))
+        self._request(DATA_OBJ_RENAME, f"<DataObjCopyInp_PI>{paths}</DataObjCopyInp_PI>")
 
     def checksum(self, path: str, *, compute: bool = False, replica: int | None = None) -> str:
         """The checksum of a data object, as "sha2:" and base64 or MD5 in hex; the server computes it if it has none.

@@ -21,6 +21,8 @@ REQUESTS = {
     Request.NOTHING: 0,
     Request.REGISTER: 1,
     Request.UPDATE: 1,
+    Request.RELOCATE: 1,
+    Request.RELOCATE_AND_UPDATE: 1,
     Request.RECONCILE: 2,
     Request.REGISTER_REPLICA: 2,
     Request.PUT: 1,

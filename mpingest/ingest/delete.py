@@ -28,6 +28,7 @@ COMPATIBLE = {
 class Deletion:
     """The data object ``logical``, recorded with ``size`` bytes, over the file ``physical`` where it was registered.
 
+    was_ours: whether nothing is any more where a file was that only we can have registered
     unknown: it never was ours, and is to go all the same
     announce: called once, when it is sure that the object is there and to go; announced: whether it was
     """
@@ -38,6 +39,7 @@ class Deletion:
     physical: str
     size: int
     announce: Callable[[], None]
+    was_ours: Callable[[str], bool]
     unknown: bool = False
     announced: bool = False
 
@@ -75,6 +77,8 @@ class Deletion:
             self.catalog.unregister(self.logical)
             return
         ours = next((replica for replica in replicas if replica.path == self.physical), None)
+        if ours is None:  # gone from a directory that has been renamed, its replica has the path that it had before
+            ours = next((replica for replica in replicas if self.was_ours(replica.path)), None)
         if ours is None:
             raise Conflict(f"the object is over the file {replicas[0].path!r} now: it is kept")
         self._announce()

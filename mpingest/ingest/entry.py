@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mpingest.handler.calls import Handler, HandlerFailure, Logger, object_options
-from mpingest.handler.meta import deletion_meta
+from mpingest.handler.meta import deletion_meta, rename_meta
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
@@ -18,10 +18,11 @@ from mpingest.ingest.compare import Finding, compare_content, compare_registrati
 from mpingest.ingest.content import SourceError, Vanished
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
-from mpingest.ingest.kinds import is_unchanged, kind_avus, kind_of, reason_to_skip
+from mpingest.ingest.kinds import is_gone, is_unchanged, kind_avus, kind_of, reason_to_skip
 from mpingest.ingest.names import Name, UnusableName, text
 from mpingest.ingest.put import Upload
 from mpingest.ingest.register import Conflict, Registration
+from mpingest.ingest.rename import Rename, Source
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.routes import KnownCollections
 from mpingest.ingest.statuses import COLLECTION_NOT_EMPTY, RequestError, Verdict
@@ -35,12 +36,16 @@ class Result:
     """What became of an entry.
 
     code: an iRODS error, or the number of the replica that is ours; reason: for people; sent: bytes of content
+    source: path of the vanished entry whose object it has taken over; empty if there is none
+    unrecorded: what is recorded stays as it is, so that the next run can go on from that
     """
 
     outcome: Outcome
     code: int = 0
     reason: str = ""
     sent: int = 0
+    source: bytes = b""
+    unrecorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,29 @@ class EntryIngestor:
             self.logger.info("skipped", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
             return Result(Outcome.SKIPPED, reason=str(error))
         except (RequestError, *REFUSALS) as error:
-            return failed(error)
+            # Of an object that moved along with its collection, only what is recorded tells the replica to relocate.
+            moved = known.situation in (Situation.MOVED, Situation.MOVED_CHANGED)
+            return replace(failed(error), unrecorded=moved)
+
+    def rename(self, relative: bytes, row: np.void, source: Source) -> Result | None:
+        """Have the object of a vanished entry follow its file to this one; None where it can't.
+
+        Raises ZoneGone, Interrupted.
+        """
+        try:
+            return self.subjects.work_on(relative, row, lambda entry: self._rename(entry, source))
+        except (RequestError, *REFUSALS) as error:
+            return replace(failed(error), unrecorded=True)
+
+    def rename_collection(self, relative: bytes, row: np.void, source: Source) -> bool:
+        """Have the collection of a vanished directory, with all below it, follow to this one; whether it has.
+
+        Raises ZoneGone, Interrupted.
+        """
+        try:
+            return self.subjects.work_on(relative, row, lambda entry: self._rename_collection(entry, source))
+        except REFUSALS:
+            return False
 
     def next_try(self, relative: bytes, row: np.void, tries: int) -> float | None:
         """Seconds until an entry that failed ``tries`` times is to be tried again; None: it has failed for good."""
@@ -223,6 +250,71 @@ class EntryIngestor:
             return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
         return done
 
+    def _rename(self, entry: Entry, source: Source) -> Result | None:
+        operation = self._operation(entry)
+        try:
+            with self.subjects.entry(source.relative, source.row) as was:
+                if not self._stays_alike(entry, was, operation):
+                    return None
+                rename = self._rename_of(entry, was, operation, source)
+        except REFUSALS:
+            return None  # whatever that says of the new name is said again when it is ingested
+        if operation is Operation.REGISTER_AS_REPLICA_SYNC and source.replica:
+            return None  # the object was there before us, and is not ours to rename
+        entry = _as_renamed(entry, was)
+        options = object_options(operation)
+        self.handler.hook("pre_data_obj_modify", self.logger, entry.session, entry.meta, **options)
+        if not rename.perform():
+            return None
+        if source.settled:
+            done = Result(Outcome.DONE)
+            self._give(entry, self._attributes(entry, operation), made=False)
+        else:
+            known = Known(Situation.UNSETTLED, rename.number, int(source.row["size"]))
+            done = self._send(ACTIONS[operation][known.situation].request, entry, operation, known)
+        self.handler.hook("post_data_obj_modify", self.logger, entry.session, entry.meta, **options)
+        outcome = Outcome.DONE if is_unchanged(entry.path, entry.row) else Outcome.UNSETTLED
+        return replace(done, outcome=outcome, code=rename.number, source=source.relative)
+
+    def _rename_of(self, entry: Entry, was: Entry, operation: Operation, source: Source) -> Rename:
+        if self.handler.has("collection_for"):
+            self.collections.ensure(entry.catalog, self.retry, entry.logical.rpartition("/")[0])
+        registers = not operation.sends_content
+        return Rename(
+            entry.catalog,
+            self.retry,
+            self.logger,
+            was.logical,
+            entry.logical,
+            entry.row,
+            source.replica,
+            self._physical_path(was) if registers else "",
+            self._physical_path(entry) if registers else "",
+        )
+
+    def _rename_collection(self, entry: Entry, source: Source) -> bool:
+        operation = self._operation(entry)
+        with self.subjects.entry(source.relative, source.row) as was:
+            if self.handler.has("collection_for") or not self._stays_alike(entry, was, operation):
+                return False
+        try:
+            self.retry.run(lambda: entry.catalog.rename(was.logical, entry.logical, collection=True))
+        except RequestError as error:
+            self.logger.info("not renamed", source=was.logical, target=entry.logical, reason=str(error))
+            return False
+        return True
+
+    def _stays_alike(self, entry: Entry, was: Entry, operation: Operation) -> bool:
+        """Whether what is to be of an entry differs from what it was, under its old path, in nothing but the path."""
+        before = self._operation(was)
+        return (
+            Operation.NO_OP not in (operation, before)
+            and operation.sends_content == before.sends_content
+            and entry.name.reason == was.name.reason
+            and entry.session is was.session
+            and self._resource(entry) == self._resource(was)
+        )
+
     def _compare(self, entry: Entry, replicas: list[Replica]) -> Finding:
         operation = self._operation(entry)
         if operation is Operation.NO_OP:
@@ -295,7 +387,7 @@ class EntryIngestor:
         def announce() -> None:
             self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
 
-        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, unknown)
+        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, self._was_ours, unknown)
         self.retry.run(deletion.perform)
         if deletion.announced:
             self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
@@ -351,7 +443,7 @@ class EntryIngestor:
 
     def _request(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
         catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry, operation)
-        resource = self.handler.to_resource(entry.session, entry.meta) or self.options.resource
+        resource = self._resource(entry)
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
@@ -406,6 +498,16 @@ class EntryIngestor:
         else:
             writer.replace(attributes)
 
+    def _was_ours(self, physical: str) -> bool:
+        """Whether a file that is registered was below the root, and is no longer there, as far as paths tell that."""
+        if self.handler.has("target_path"):
+            return False
+        path = os.fsencode(physical)
+        return path.startswith(os.path.join(self.subjects.job.root, b"")) and is_gone(path)
+
+    def _resource(self, entry: Entry) -> str | None:
+        return self.handler.to_resource(entry.session, entry.meta) or self.options.resource
+
     def _physical_path(self, entry: Entry) -> str:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)
 
@@ -421,6 +523,10 @@ def _above(entry: Entry) -> Entry:
     return replace(
         entry, path=path, name=Name(logical), meta=entry.meta | {"path": os.fsdecode(path), "target": logical}
     )
+
+
+def _as_renamed(entry: Entry, was: Entry) -> Entry:
+    return replace(entry, meta=rename_meta(entry.meta, was.meta)) if entry.meta else entry
 
 
 def as_gone(entry: Entry) -> Entry:

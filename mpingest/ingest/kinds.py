@@ -68,5 +68,16 @@ def is_unchanged(path: bytes, row: np.void) -> bool:
         return False
 
 
+def is_gone(path: bytes) -> bool:
+    """Whether it is sure that there is nothing of that path."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def _signature(row: np.void) -> tuple[int, int, int]:
     return int(row["inode"]), int(row["size"]), int(row["mtime_ns"])

@@ -94,6 +94,15 @@ class Naming:
             return self._special(relative, MAPPED)
         return Name(checked_path(f"{self.target}/{plain}"))
 
+    def is_plain(self, relative: bytes) -> bool:
+        """Whether the entry has the same path below the target as it has below the root."""
+        if self.character_map is None and relative.isascii():
+            return True
+        try:
+            return not self.of(relative).reason
+        except UnusableName:
+            return False
+
     def _special(self, relative: bytes, reason: str) -> Name:
         elements = relative.split(b"/")
         below = [self._element(b"/".join(elements[: depth + 1]), name) for depth, name in enumerate(elements)]

@@ -38,10 +38,12 @@ class Registration:
     made: bool = False
 
     def perform(self, request: Request) -> None:
-        """REGISTER, UPDATE, RECONCILE or REGISTER_REPLICA. Raises RequestError, Conflict, ZoneGone, Interrupted."""
+        """Whatever concerns a registered file. Raises RequestError, Conflict, ZoneGone, Interrupted."""
         steps = {
             Request.REGISTER: self._register,
             Request.UPDATE: self._update,
+            Request.RELOCATE: self._relocate,
+            Request.RELOCATE_AND_UPDATE: self._relocate_and_update,
             Request.REGISTER_REPLICA: self._register_replica,
         }
         step = steps.get(request, self._reconcile)
@@ -75,6 +77,13 @@ class Registration:
 
     def _update(self) -> None:
         self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row))
+        self._keep_checksum()
+
+    def _relocate(self) -> None:
+        self.catalog.relocate(self.logical, self.number, self.physical, _size_and_mtime(self.row)[1])
+
+    def _relocate_and_update(self) -> None:
+        self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row), physical=self.physical)
         self._keep_checksum()
 
     def _keep_checksum(self) -> None:

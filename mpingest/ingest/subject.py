@@ -74,7 +74,7 @@ class Subjects:
         """The answer of ``work``. Raises what it raises, UnusableName, HandlerFailure, UnusableUser, TookTooLong."""
 
         def within(deadline: Deadline | None) -> Answer:
-            with self._entry(relative, row, deadline) as entry:
+            with self.entry(relative, row, deadline) as entry:
                 return work(entry)
 
         if not self.handler.has("timeout"):
@@ -83,7 +83,8 @@ class Subjects:
         return self.watch.run(seconds, within) if seconds else within(None)
 
     @contextmanager
-    def _entry(self, relative: bytes, row: np.void, deadline: Deadline | None) -> Iterator[Entry]:
+    def entry(self, relative: bytes, row: np.void, deadline: Deadline | None = None) -> Iterator[Entry]:
+        """The entry, whose requests end with the deadline. Raises UnusableName, HandlerFailure, UnusableUser."""
         path, name = self.path(relative), self.naming.of(relative)
         meta = entry_meta(self.job, path, name.path, row) | name.meta if self.handler.module else {}
         if meta and not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):

@@ -6,6 +6,8 @@
 ``preflight``  what has to be right before anything is written
 ``units``      directories and slices as units of the farm
 ``pipeline``   a worker: scan, diff, collections, entries, in threads of its own
+``renames``    what is gone, and there again under another name
+``subtrees``   directories that are left for a later pass
 ``removal``    what is gone, once it is to be deleted
 ``tools``      what a rank works with: session, handler, checkpoint, recorder
 ``recorder``   where outcomes go: manifest segments, failures, tally

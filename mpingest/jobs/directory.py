@@ -57,6 +57,11 @@ class RunDirectory:
         return os.path.join(self.path, "profile")
 
     @property
+    def left(self) -> str:
+        """What each rank leaves for a later pass, until that."""
+        return os.path.join(self.path, "left")
+
+    @property
     def rank_failures(self) -> str:
         """A file of failures a rank, until they are joined."""
         return os.path.join(self.path, "failures")

@@ -31,6 +31,7 @@ from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
 from mpingest.jobs.recorder import Records
 from mpingest.jobs.removal import Remover
+from mpingest.jobs.renames import Renames
 from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
 from mpingest.jobs.visit import Visitor
@@ -453,10 +454,18 @@ class Pipeline:
         change, _again, situation, is_settled, replica, known_size = content.plan[index].tolist()
         if change == Change.DELETED:
             return self.tools.ingestor.remove(relative, row, known_size)
-        result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+        result = self._renames.file(relative, row) if self._renames and change == Change.NEW else None
+        if result is None:
+            result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
+        if result.unrecorded and self._renames:
+            self._renames.keep(relative, row)
         if result.outcome is Outcome.DONE and not is_settled:
             return replace(result, outcome=Outcome.UNSETTLED)
         return result
+
+    @property
+    def _renames(self) -> Renames | None:
+        return self.visitor.renames if isinstance(self.visitor, Visitor) else None
 
     def _delay(self, content: Slice, index: int, tries: int) -> float | None:
         if content.plan[index]["change"] == Change.DELETED:

@@ -274,8 +274,9 @@ class Foresight:
             tally.count_entries(forecast.counts, batch.rows["size"], changes)
             forecast.compared(directory, batch, changes)
 
-    def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None:
+    def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
         """Entries that are no longer there, whether that is new or not."""
+        outcomes = results["outcome"]
         news = outcomes != Outcome.GONE
         files = batch.select(news & ~batch.is_directory())
         changes = np.full(len(files), Change.DELETED, np.uint8)
@@ -314,6 +315,7 @@ class Foresight:
     def entries(  # noqa: D102
         self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8], results: list[Result]
     ) -> None: ...
+    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
     def directory(self, relative: bytes, state: DirectoryState) -> None: ...  # noqa: D102
     def directory_entry(  # noqa: D102
         self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0

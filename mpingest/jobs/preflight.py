@@ -78,6 +78,16 @@ def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> N
         )
 
 
+def check_may_relocate(handler: Handler, session: Any, meta: dict[str, Any]) -> None:
+    """Raises MpingestError where files are registered, but the user may not say that they have another path now."""
+    kind = session.users.get(session.username, session.zone).type
+    if kind != "rodsadmin" and not handler.operation(session, meta).sends_content:
+        raise MpingestError(
+            f"--detect-renames: user {session.username} is a {kind}: of a registered file that was renamed only a "
+            "rodsadmin may change the path in the catalog"
+        )
+
+
 def check_delete_unknown(handler: Handler) -> None:
     """Raises MpingestError where the file of an object can't be told from its name, or nothing is to be deleted."""
     if not handler.may_delete:

@@ -20,7 +20,9 @@ from mpingest.jobs import tally
 from mpingest.jobs.directory import own_trouble
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
-from mpingest.scan.entries import EntryBatch
+from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
+
+_NOTHING = np.zeros(1, ENTRY_DTYPE)[0]
 
 
 class Records(Protocol):
@@ -39,7 +41,8 @@ class Records(Protocol):
     def directory_entry(  # noqa: D102
         self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0
     ) -> None: ...
-    def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None: ...  # noqa: D102
+    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
+    def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
     def unreadable(self, relative: bytes, error: OSError) -> None: ...  # noqa: D102
     def directory_failure(self, relative: bytes, result: Result) -> None: ...  # noqa: D102
     def add(self, counter: int, amount: int = 1) -> None: ...  # noqa: D102
@@ -71,14 +74,27 @@ class Recorder:
         """Record what became of entries of one directory. changes: shape (n,), results: length n."""
         outcomes = np.fromiter((result.outcome for result in results), np.uint8, len(results))
         codes = np.fromiter((result.code for result in results), np.int32, len(results))
+        sources = [result.source for result in results if result.source]
         with self._open():
             tally.count_outcomes(self.counts, outcomes)
             self.counts[tally.SENT] += sum(result.sent for result in results)
+            self.counts[tally.RENAMED] += len(sources)
             for index in np.flatnonzero(outcomes == Outcome.FAILED).tolist():
                 self._write_failure(os.path.join(directory, batch.name(index)), results[index])
             # What could not be deleted stays recorded as gone, to be tried again.
-            kept = (changes != Change.DELETED) | (outcomes != Outcome.FAILED)
+            kept = (changes != Change.DELETED) | (outcomes == Outcome.REMOVED)
+            kept &= ~np.fromiter((result.unrecorded for result in results), np.bool_, len(results))
             self.segments.record(directory, batch.select(kept), changes[kept], outcomes[kept], codes[kept])
+            for source in sources:
+                self._record_one(source, _NOTHING, Change.DELETED, Outcome.REMOVED)
+
+    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
+        """Record entries of a directory that has a new name, and about which nothing had to be done.
+
+        results: ``RESULT_DTYPE``, shape (n,)
+        """
+        with self._open():
+            self.segments.record(directory, batch, results["change"], results["outcome"], results["code"])
 
     def directory(self, relative: bytes, state: DirectoryState) -> None:
         """Record what is known of a directory whose scan is over."""
@@ -87,27 +103,24 @@ class Recorder:
 
     def directory_entry(self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0) -> None:
         """Record a directory as an entry of its parent; it doesn't count as an entry."""
-        parent, _, name = relative.rpartition(b"/")
-        batch = EntryBatch.build([name], row.reshape(1))
-        columns = (np.array([value], dtype) for value, dtype in ((change, "u1"), (outcome, "u1"), (code, "<i4")))
         with self._open():
-            self.segments.record(parent, batch, *columns)
+            self._record_one(relative, row, change, outcome, code)
 
-    def vanished(self, directory: bytes, batch: EntryBatch, outcomes: npt.NDArray[np.uint8]) -> None:
-        """Record entries that are no longer there. outcomes: what they had come to before, shape (n,).
+    def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
+        """Record entries that are no longer there. results: as they were recorded, ``RESULT_DTYPE``, shape (n,).
 
         What is in the catalog is gone; what never got there is simply removed; what was gone stays so.
         """
-        known = outcomes != Outcome.GONE
-        batch, outcomes = batch.select(known), outcomes[known]
+        known = results["outcome"] != Outcome.GONE
+        batch, outcomes, codes = batch.select(known), results["outcome"][known], results["code"][known]
         never_there = (outcomes == Outcome.FAILED) | (outcomes == Outcome.SKIPPED)
         became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
-        changes = np.full(len(batch), Change.DELETED, np.uint8)
+        changes = np.where(outcomes == Outcome.UNSETTLED, Change.MODIFIED, Change.DELETED).astype(np.uint8)
         files = ~batch.is_directory()
         with self._open():
-            tally.count_changes(self.counts, changes[files])
+            tally.count_changes(self.counts, np.full(files.sum(), Change.DELETED, np.uint8))
             tally.count_outcomes(self.counts, became[files & (became == Outcome.GONE)])
-            self.segments.record(directory, batch, changes, became, np.zeros(len(batch), np.int32))
+            self.segments.record(directory, batch, changes, became, codes)
 
     def unreadable(self, relative: bytes, error: OSError) -> None:
         """Note that an entry could not be stat'ed, or the reading of a directory broke off."""
@@ -141,6 +154,12 @@ class Recorder:
         with self._lock, own_trouble():
             self.segments.seal()
             self.failures.close()
+
+    def _record_one(self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0) -> None:
+        parent, _, name = relative.rpartition(b"/")
+        batch = EntryBatch.build([name], row.reshape(1))
+        columns = (np.array([value], dtype) for value, dtype in ((change, "u1"), (outcome, "u1"), (code, "<i4")))
+        self.segments.record(parent, batch, *columns)
 
     @contextmanager
     def _open(self) -> Iterator[None]:

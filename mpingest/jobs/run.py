@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from mpingest.errors import MpingestError
 from mpingest.farm.collective import on_first
+from mpingest.farm.share import SHARE_DTYPE
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
@@ -33,15 +34,18 @@ from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import (
     check_delete_mode,
     check_delete_unknown,
+    check_may_relocate,
     check_resource,
     check_writable,
     checked_jobs_directory,
     checked_target,
 )
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
+from mpingest.jobs.renames import Renames
 from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec, RunOptions
+from mpingest.jobs.subtrees import take_subtrees
 from mpingest.jobs.summary import Summary
 from mpingest.jobs.tools import OpenRun, Tools, handler_of, open_tools, root_meta
 from mpingest.jobs.units import Subtree
@@ -49,6 +53,7 @@ from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.table import DamagedTable
+from mpingest.manifest.vanished import VanishedIndex
 from mpingest.scan.entries import entry_row
 from mpingest.scan.links import LinkRule
 
@@ -81,8 +86,7 @@ def start(request: Request) -> Summary:
     with stops_as_errors(), ExitStack() as stack:
         opened = _open_run(comm, stack, request)
         began = time.monotonic()
-        with abort_on_error(comm):
-            counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
+        counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
         refused = ""
         if not stalled:  # nothing is deleted by an incomplete scan
             deleted, refused, stalled = _delete(comm, opened, request.options)
@@ -131,6 +135,8 @@ def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirect
         spec = JobSpec.named(request.job_name, root, target)
         jobs_directory = checked_jobs_directory(request.jobs_directory, root)
         check_delete_mode(handler, session, root_meta(spec, options))
+        if options.detect_renames and options.user is None:
+            check_may_relocate(handler, session, root_meta(spec, options))
         job = JobDirectory.of(jobs_directory, spec)
         lock = stack.enter_context(job.locked())
     finally:
@@ -182,13 +188,64 @@ def check_checkpoint(job: JobDirectory) -> None:
 def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
     change = Change.MODIFIED if opened.root_changed else Change.UNCHANGED
     roots = [Subtree(b"", change, opened.root_row).to_unit()]
-    return _farm(comm, opened, options, roots, _visitor)
+    if not options.detect_renames or not on_first(comm, lambda: os.path.exists(opened.job.checkpoint)):
+        return _farm(comm, opened, options, roots, _visitor)
+    first = _farm(comm, opened, options, roots, _visitor_of_what_is_known)
+    _, _, stalled = first
+    if stalled or not on_first(comm, lambda: _plan_second_pass(opened, roots)):
+        return first
+    _merge(comm, opened)
+    renamed: list[Subtree] = []
+    second = _farm(comm, opened, options, roots, _visitor_of_what_is_new)
+    _, _, stalled = second
+    if not stalled and on_first(comm, lambda: _plan_forgetting(opened, renamed)):
+        _merge(comm, opened)
+        on_first(comm, lambda: _forget_old_names(opened, options, renamed))
+    return _add(first, second)
+
+
+def _plan_second_pass(opened: OpenRun, roots: list[Unit]) -> bool:
+    """Whether there is a second pass to find renames (see ``jobs.renames``); then puts its units in place of roots."""
+    roots[:] = [subtree.to_unit() for subtree in take_subtrees(opened.run.left)]
+    return bool(roots)
+
+
+def _plan_forgetting(opened: OpenRun, renamed: list[Subtree]) -> bool:
+    """Whether there are renamed directories whose old names nothing needs any more; fills them in."""
+    renamed.extend(take_subtrees(opened.run.left))
+    return bool(renamed) and all(subtree.change is Change.DELETED for subtree in renamed)
+
+
+def _forget_old_names(opened: OpenRun, options: RunOptions, renamed: list[Subtree]) -> bool:
+    """Have nothing recorded of renamed directories under their old names."""
+    with open_tools(COORDINATOR, opened, options) as tools:
+        for old in renamed:
+            tools.recorder.directory_entry(old.relative, old.row, Change.DELETED, Outcome.REMOVED)
+    return True
+
+
+def _add(one: Counted, other: Counted) -> Counted:
+    """What two farms came to, one after the other."""
+    shares = one[1].copy()
+    for name in SHARE_DTYPE.names or ():
+        shares[name] += other[1][name]
+    return one[0] + other[0], shares, other[2]
 
 
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
     links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
     return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options)
+
+
+def _visitor_of_what_is_known(tools: Tools, options: RunOptions) -> Visitor:
+    return replace(_visitor(tools, options), postponed=tools.left)
+
+
+def _visitor_of_what_is_new(tools: Tools, options: RunOptions) -> Visitor:
+    assert tools.checkpoint and tools.left, "there was a first pass"
+    index = VanishedIndex.of(tools.checkpoint)
+    return replace(_visitor(tools, options), renames=Renames(tools.checkpoint, index, tools.ingestor, tools.left))
 
 
 def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
@@ -200,8 +257,7 @@ def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally
         wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
-    with abort_on_error(comm):
-        counts, _, stalled = _farm(comm, opened, options, roots, _remover)
+    counts, _, stalled = _farm(comm, opened, options, roots, _remover)
     if not stalled:
         _merge(comm, opened)
         counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
@@ -243,7 +299,7 @@ def _farm(
 ) -> Counted:
     """The farm over the roots; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
     counts = tally.new_counts()
-    with ExitStack() as stack:
+    with abort_on_error(comm), ExitStack() as stack:
         pipeline = None
         if comm.rank != COORDINATOR or comm.size == 1:
             tools = stack.enter_context(open_tools(comm.rank, opened, options))

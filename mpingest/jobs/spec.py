@@ -66,6 +66,7 @@ class RunOptions:
     stall_timeout: seconds without any progress on a rank after which the run ends; None for never.
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
+    detect_renames: look whether what is gone is there under another name, before anything new is ingested.
     delete_mode: what to do about objects whose files are gone, where the handler doesn't say.
     delete_unknown: the same about objects that never had a file.
     max_delete: entries that may be deleted; None for half of the checkpoint.
@@ -91,6 +92,7 @@ class RunOptions:
     ignore_cache: bool = False
     initial_ingest: bool = False
     allow_empty: bool = False
+    detect_renames: bool = False
     delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
     delete_unknown: bool = False
     max_delete: int | None = None

@@ -86,6 +86,9 @@ class Summary:
         yield f"  scanned      {entries:,} files ({size}) in {int(total[tally.DIRECTORIES]):,} directories"
         yield "  compared     " + _list((tally.of_change(total, change), change.name.lower()) for change in _CHANGED)
         yield "  outcome      " + _list((tally.of_outcome(total, outcome), _PLAIN[outcome]) for outcome in _OUTCOMES)
+        renamed, directories = int(total[tally.RENAMED]), int(total[tally.DIRECTORIES_RENAMED])
+        if renamed or directories:
+            yield f"  renamed      {renamed:,} files and {directories:,} directories: gone only by their old names"
         if made := int(total[tally.COLLECTIONS]):
             yield f"  collections  {made:,} made"
         rate = tally.of_outcome(total, Outcome.DONE) / self.seconds

@@ -14,7 +14,9 @@ REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED, RETRIED = range(5, 10)
 
 excluded; times that an entry was tried again.
 """
-_CHANGES = 10
+RENAMED, DIRECTORIES_RENAMED = range(10, 12)
+"""Files whose objects followed them to another name, alone or with a directory; directories, with all below them."""
+_CHANGES = 12
 _OUTCOMES = _CHANGES + len(Change)
 SIZE = _OUTCOMES + len(Outcome)
 
@@ -66,6 +68,8 @@ def as_mapping(counts: Counts) -> dict[str, int]:
         "directories_failed": DIRECTORIES_FAILED,
         "excluded": EXCLUDED,
         "retried": RETRIED,
+        "renamed": RENAMED,
+        "directories_renamed": DIRECTORIES_RENAMED,
     }
     named = {name: int(counts[index]) for name, index in plain.items()}
     named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}

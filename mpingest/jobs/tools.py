@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder, Records
 from mpingest.jobs.spec import JobSpec, RunOptions
+from mpingest.jobs.subtrees import SubtreeFile
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.table import JobAttributes
@@ -77,7 +78,7 @@ class Ending(threading.Event):
 class Tools:
     """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
 
-    idle_seconds: after which a connection that nobody uses is closed.
+    idle_seconds: after which a connection that nobody uses is closed. left: what is for a later pass, if there is one.
     """
 
     ingestor: EntryIngestor
@@ -87,6 +88,7 @@ class Tools:
     idle_seconds: float
     profile: Profile
     pool: StatPool
+    left: SubtreeFile | None = None
 
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
@@ -134,7 +136,8 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
         pool = stack.enter_context(StatPool(options.stat_threads))
-        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool)
+        left = stack.enter_context(closing(SubtreeFile(run.left, rank)))
+        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool, left)
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 

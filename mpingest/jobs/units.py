@@ -16,9 +16,9 @@ from mpingest.manifest.states import Change
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 from mpingest.scan.names import NameSlice
 
-_SUBTREE = struct.Struct("<B?")
+_SUBTREE = struct.Struct("<B??i")
 _SLICE = struct.Struct("<BI")
-_UNSEEN = struct.Struct("<BB?II")
+_UNSEEN = struct.Struct("<BB?IiI")
 _SLICE_TAG, _UNSEEN_TAG = range(2)
 
 
@@ -27,29 +27,47 @@ def depth_of(relative: bytes) -> int:
     return relative.count(b"/") + 1 if relative else 0
 
 
+def _packed_path(path: bytes | None) -> tuple[int, bytes]:
+    """Its size, -1 where there is none, and the path."""
+    return (-1, b"") if path is None else (len(path), path)
+
+
+def _unpacked_path(data: bytes, size: int) -> tuple[bytes | None, bytes]:
+    """The path that ``data`` begins with, and the rest."""
+    return (None, data) if size < 0 else (data[:size], data[size:])
+
+
 @dataclass(frozen=True, slots=True)
 class Subtree:
     """A directory (path relative to the root), its lstat and how that compares with the checkpoint.
 
     followed: the path is that of a link which leads to it
+    revisited: it has been visited in this run, and only its new names are still to be looked at; change is RETRY where
+               its collection holds what is not recorded, else UNCHANGED
+    was: the path under which the checkpoint has what is recorded below it, where that is another
     """
 
     relative: bytes
     change: Change
     row: np.void
     followed: bool = False
+    revisited: bool = False
+    was: bytes | None = None
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        payload = _SUBTREE.pack(self.change, self.followed) + self.row.tobytes() + self.relative
+        size, was = _packed_path(self.was)
+        head = _SUBTREE.pack(self.change, self.followed, self.revisited, size)
+        payload = head + self.row.tobytes() + was + self.relative
         return Unit(UnitKind.SUBTREE, depth_of(self.relative), 1, payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Subtree:
         """The inverse of ``to_unit``."""
-        change, followed = _SUBTREE.unpack_from(unit.payload)
+        change, followed, revisited, size = _SUBTREE.unpack_from(unit.payload)
         row = np.frombuffer(unit.payload, ENTRY_DTYPE, 1, _SUBTREE.size)[0]
-        return cls(unit.payload[_SUBTREE.size + ENTRY_DTYPE.itemsize :], Change(change), row, followed)
+        was, relative = _unpacked_path(unit.payload[_SUBTREE.size + ENTRY_DTYPE.itemsize :], size)
+        return cls(relative, Change(change), row, followed, revisited, was)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +75,7 @@ class Unseen:
     """Names of the directory ``relative`` that are not stat'ed yet, with what is recorded of them.
 
     One rank reads the names of a large directory and knows its rows of the checkpoint, others do all the rest.
-    operation: of the directory.  followed: as in ``Subtree``.
+    operation: of the directory.  followed, was: as in ``Subtree``.
     """
 
     relative: bytes
@@ -65,20 +83,23 @@ class Unseen:
     followed: bool
     names: NameSlice
     known: Known
+    was: bytes | None = None
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
         names = self.names.pack()
-        head = _UNSEEN.pack(_UNSEEN_TAG, self.operation.value, self.followed, len(self.relative), len(names))
+        size, was = _packed_path(self.was)
+        head = _UNSEEN.pack(_UNSEEN_TAG, self.operation.value, self.followed, len(self.relative), size, len(names))
         known = self.known.found.tobytes() + self.known.rows.tobytes() + self.known.results.tobytes()
-        payload = head + self.relative + names + known
+        payload = head + self.relative + was + names + known
         return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.names), payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Unseen:
         """The inverse of ``to_unit``."""
-        _, operation, followed, path_size, names_size = _UNSEEN.unpack_from(unit.payload)
-        names_at = _UNSEEN.size + path_size
+        _, operation, followed, path_size, was_size, names_size = _UNSEEN.unpack_from(unit.payload)
+        was_at = _UNSEEN.size + path_size
+        names_at = was_at + max(0, was_size)
         found_at = names_at + names_size
         rows_at = found_at + unit.weight
         results_at = rows_at + unit.weight * ENTRY_DTYPE.itemsize
@@ -88,7 +109,11 @@ class Unseen:
             np.frombuffer(unit.payload, RESULT_DTYPE, unit.weight, results_at),
         )
         names = NameSlice.unpack(unit.payload[names_at:found_at])
-        return cls(unit.payload[_UNSEEN.size : names_at], Operation(operation), followed, names, known)
+        relative, (was, _) = (
+            unit.payload[_UNSEEN.size : was_at],
+            _unpacked_path(unit.payload[was_at:names_at], was_size),
+        )
+        return cls(relative, Operation(operation), followed, names, known, was)
 
 
 def is_unseen(unit: Unit) -> bool:

@@ -12,7 +12,7 @@ from mpingest.ingest.catalog import Replica
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.unknown import unknown_entries
 from mpingest.jobs.recorder import Records
-from mpingest.manifest.states import Outcome
+from mpingest.manifest.block import RESULT_DTYPE
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class UnknownContent:
         collections = [path.rpartition("/")[2] for path in self.collections if self._is_plain(path)]
         if objects or collections:
             rows = unknown_entries(objects, collections)
-            recorder.vanished(self.relative, rows, np.full(len(rows), Outcome.DONE, np.uint8))
+            recorder.vanished(self.relative, rows, np.zeros(len(rows), RESULT_DTYPE))  # as if done
         for name in collections:
             UnknownContent.of(self.ingestor, os.path.join(self.relative, name.encode())).record(recorder)
 

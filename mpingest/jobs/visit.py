@@ -21,9 +21,12 @@ from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result, failed
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Records
+from mpingest.jobs.renames import Renames
 from mpingest.jobs.spec import RunOptions
+from mpingest.jobs.subtrees import SubtreeFile
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen
 from mpingest.jobs.unknown import UnknownContent
+from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, settled
 from mpingest.manifest.states import Change, DirectoryState, Outcome
@@ -57,7 +60,11 @@ def _situations(files: EntryBatch, comparison: Comparison) -> npt.NDArray[np.uin
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What every visit of a rank needs. checkpoint: None where there is none, or it is to be ignored."""
+    """What every visit of a rank needs. checkpoint: None where there is none, or it is to be ignored.
+
+    postponed: where directories are noted whose new names are left for later; None where they are not
+    renames: what new names may stand for; None where that is not asked
+    """
 
     links: LinkRule
     pool: StatPool
@@ -65,16 +72,41 @@ class Visitor:
     checkpoint: Checkpoint | None
     recorder: Records
     options: RunOptions
+    postponed: SubtreeFile | None = None
+    renames: Renames | None = None
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
         """Visit a directory; gives, slice by slice, the units found. Everything else is recorded. Raises ZoneGone."""
-        rows = self.checkpoint.directory(subtree.relative) if self.checkpoint else None
-        return _Visit(self, subtree, rows).steps()
+        return _Visit(self, subtree, self.recorded(subtree.relative, subtree.was)).steps()
 
     def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
         """Stat names of a directory that another visit has read, and go on as that would; the same in all else."""
-        subtree = Subtree(unseen.relative, Change.UNCHANGED, np.zeros(1, ENTRY_DTYPE)[0], unseen.followed)
+        row = np.zeros(1, ENTRY_DTYPE)[0]
+        subtree = Subtree(unseen.relative, Change.UNCHANGED, row, unseen.followed, was=unseen.was)
         return _Visit(self, subtree, None).look(unseen)
+
+    def recorded(self, relative: bytes, was: bytes | None) -> DirectoryRows | None:
+        """What is recorded of a directory. was: as in ``Subtree``."""
+        if self.checkpoint is None:
+            return None
+        rows = self.checkpoint.directory(relative if was is None else was)
+        return rows.moved_to(relative) if rows and was is not None else rows
+
+    def note_vanished(
+        self, directory: bytes, was: bytes | None, entries: EntryBatch, results: npt.NDArray[np.void]
+    ) -> None:
+        """Record entries of a directory that are not there, and all below them. was: as in ``Subtree``.
+
+        results: as they are recorded, ``RESULT_DTYPE``, shape (n,)
+        """
+        assert self.checkpoint is not None, "only a checkpoint knows what is missing"
+        self.recorder.vanished(directory, entries, results)
+        for index in np.flatnonzero(entries.is_directory()).tolist():
+            name = entries.name(index)
+            path, top = os.path.join(directory, name), os.path.join(directory if was is None else was, name)
+            for rows in self.checkpoint.subtree(top):
+                below = rows if was is None else rows.moved_to(path + rows.path[len(top) :])
+                self.recorder.vanished(below.path, below.entries, below.results)
 
 
 @dataclass(slots=True)
@@ -86,6 +118,13 @@ class _Visit:
     """What was in the collection before, by logical path; empty where that is known."""
     unknown: UnknownContent | None = None
     """What of the collection has no entry yet; None unless that is to be deleted."""
+    was: bytes | None = field(init=False)
+    """As in ``Subtree``."""
+    is_noted: bool = False
+    """Whether the directory is to be visited again."""
+
+    def __post_init__(self) -> None:
+        self.was = self.subtree.was
 
     def steps(self) -> Iterator[list[Unit]]:
         ingestor = self.visitor.ingestor
@@ -93,11 +132,14 @@ class _Visit:
             try:
                 operation = ingestor.operation(self.subtree.relative, self.subtree.row)
                 scan = stack.enter_context(self._scan(operation))
+                self._find_old_name()
                 if self._ensure_collection(operation) and self.visitor.options.delete_unknown:
                     self.unknown = UnknownContent.of(ingestor, self.subtree.relative, dict(self.found))
             except FileNotFoundError as error:
                 if not self.subtree.relative:
                     self._fail(error)
+                elif self.was is not None:
+                    self._vanish()
                 return  # vanished since its parent was scanned, whose next scan will tell
             except (OSError, RequestError, *REFUSALS) as error:
                 self._fail(error)
@@ -107,11 +149,15 @@ class _Visit:
                 known = diff.known(names)
                 if self.unknown:
                     self.unknown.strike(names.names())
+                chosen, of_chosen = self._of_this_pass(scan.path, names, known)
+                if not len(chosen):
+                    continue
                 if number and not self.found:
-                    unseen = Unseen(self.subtree.relative, operation, self.subtree.followed, names, known)
+                    subtree = self.subtree
+                    unseen = Unseen(subtree.relative, operation, subtree.followed, chosen, of_chosen, self.was)
                     yield [unseen.to_unit()]
                 else:
-                    yield self._compare(scan, names, known, operation)
+                    yield self._compare(scan, chosen, of_chosen, operation)
             try:
                 self._conclude(scan, diff)
             except (RequestError, *REFUSALS) as error:
@@ -123,8 +169,9 @@ class _Visit:
                 yield self._compare(scan, unseen.names, unseen.known, unseen.operation)
             self._note_errors(scan)
         except FileNotFoundError:
-            return  # vanished since it was read
+            self._keep_old_names()  # vanished since it was read
         except (OSError, SourceError) as error:
+            self._keep_old_names()
             self.visitor.recorder.directory_failure(unseen.relative, failed(error))
 
     def _scan(self, operation: Operation) -> DirectoryScan:
@@ -146,9 +193,49 @@ class _Visit:
         entries = portion.entries
         if len(entries) < len(names):
             place = {name: index for index, name in enumerate(names.names())}
-            known = known.select(np.array([place[name] for name in entries.names()], np.intp))
+            seen = known.select(np.array([place[name] for name in entries.names()], np.intp))
+            if seen.found.sum() < known.found.sum():
+                self._keep_old_names()
+            known = seen
         entries = self._followed(entries, operation)
-        return self._sort_out(entries, known.compared_with(entries.rows), began)
+        return self._sort_out(entries, known.compared_with(entries.rows), began, operation)
+
+    def _of_this_pass(self, path: bytes, names: NameSlice, known: Known) -> tuple[NameSlice, Known]:
+        """Without new names where these are left for later, and they alone where this is later. path: absolute."""
+        postponed = self.visitor.postponed
+        if postponed is None and not self.subtree.revisited:
+            return names, known
+        new = ~known.found
+        if new.any() and self.visitor.options.excludes:
+            new &= ~self.visitor.options.excludes.among(path, names.names(), names.types)
+        if postponed is not None and new.any() and not self.is_noted:
+            change = Change.RETRY if self.found else Change.UNCHANGED
+            postponed.add(replace(self.subtree, change=change, revisited=True))
+            self.is_noted = True
+        chosen = new if self.subtree.revisited else ~new
+        return (names, known) if chosen.all() else (names.select(chosen), known.select(chosen))
+
+    def _find_old_name(self) -> None:
+        """Goes on from what is recorded under another name if the directory is only new by this one."""
+        visitor, subtree = self.visitor, self.subtree
+        if visitor.renames is None or subtree.change != Change.NEW or subtree.followed or self.rows is not None:
+            return
+        self.was = visitor.renames.directory(subtree.relative, subtree.row)
+        if self.was is not None:
+            self.rows = visitor.recorded(subtree.relative, self.was)
+            visitor.recorder.add(tally.DIRECTORIES_RENAMED)
+
+    def _keep_old_names(self) -> None:
+        """Has what is recorded under old names kept for the next run, if not all of this directory is taken over."""
+        if self.was is not None and self.visitor.renames is not None:
+            self.visitor.renames.keep(self.subtree.relative, self.subtree.row)
+
+    def _vanish(self) -> None:
+        """Records that the directory, which has another name than the last time, is not there by that one either."""
+        parent, name = os.path.split(self.subtree.relative)
+        entry = EntryBatch.build([name], self.subtree.row.reshape(1))
+        assert self.was is not None, "it has another name"
+        self.visitor.note_vanished(parent, os.path.dirname(self.was), entry, np.zeros(1, RESULT_DTYPE))
 
     def _real_path(self) -> bytes:
         """What a link leads to, empty if it is none. Raises SourceError where it may no longer be followed."""
@@ -165,6 +252,10 @@ class _Visit:
 
     def _ensure_collection(self, operation: Operation) -> bool:
         """Has the directory's collection, if it is to have one; whether it was there before."""
+        if self.subtree.revisited:
+            if self.subtree.change is Change.RETRY:
+                self.found = self.visitor.ingestor.listing(self.subtree.relative)
+            return True
         ingestor, relative, row = self.visitor.ingestor, self.subtree.relative, self.subtree.row
         # A script that says where files belong has the collections made that it names, and only these.
         if ingestor.handler.has("collection_for"):
@@ -213,16 +304,13 @@ class _Visit:
         types = np.array([FILE_TYPES["directory"]], np.uint8)
         return bool(self.visitor.options.excludes.among(os.path.dirname(path), [os.path.basename(path)], types)[0])
 
-    def _sort_out(self, batch: EntryBatch, comparison: Comparison, began: int) -> list[Unit]:
+    def _sort_out(self, batch: EntryBatch, comparison: Comparison, began: int, operation: Operation) -> list[Unit]:
         changes = comparison.change
         directories = batch.is_directory()
-        if self.visitor.ingestor.handler.wants_changed_directories:
-            touched = (
-                directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.rows["mtime_ns"])
-            )
-            changes[touched] = Change.MODIFIED
+        touched = directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.rows["mtime_ns"])
+        changes[touched] = Change.MODIFIED
         units = [self._subtree(batch, changes, index) for index in np.flatnonzero(directories).tolist()]
-        files = self._files(batch.select(~directories), comparison.select(~directories), began)
+        files = self._files(batch.select(~directories), comparison.select(~directories), began, operation)
         return [*units, files.to_unit()] if len(files.entries) else units
 
     def _subtree(self, batch: EntryBatch, changes: npt.NDArray[np.uint8], index: int) -> Unit:
@@ -230,9 +318,11 @@ class _Visit:
         followed = self.visitor.links.follow is not FollowLinks.NO and os.path.islink(
             self.visitor.ingestor.subjects.path(relative)
         )
-        return Subtree(relative, Change(int(changes[index])), batch.rows[index], followed).to_unit()
+        change = Change(int(changes[index]))
+        was = None if self.was is None or change is Change.NEW else os.path.join(self.was, batch.name(index))
+        return Subtree(relative, change, batch.rows[index], followed, was=was).to_unit()
 
-    def _files(self, files: EntryBatch, comparison: Comparison, began: int) -> Slice:
+    def _files(self, files: EntryBatch, comparison: Comparison, began: int, operation: Operation) -> Slice:
         """The files that need action, once all others are dealt with."""
         changes = comparison.change
         self.visitor.recorder.seen(self.subtree.relative, files, changes)
@@ -245,10 +335,36 @@ class _Visit:
         plan["replica"] = comparison.results["code"].clip(min=0)
         plan["known_size"] = comparison.rows["size"]
         to_do = changes != Change.UNCHANGED
+        if self.was is not None:
+            self._take_along(files, comparison, plan, to_do, operation)
         self._note_metadata(files, comparison, plan, to_do)
         if self.found:
             self._adopt(files, plan, to_do)
         return Slice(self.subtree.relative, files.select(to_do), plan[to_do])
+
+    def _take_along(
+        self,
+        files: EntryBatch,
+        comparison: Comparison,
+        plan: npt.NDArray[np.void],
+        to_do: npt.NDArray[np.bool_],
+        operation: Operation,
+    ) -> None:
+        """Deals with files whose objects have moved along with their collection.
+
+        Where content was put, all is done that there is to do about those that have not changed: records them. Where
+        files may be registered, adds them to ``to_do``, for the catalog has to know their new paths.
+        """
+        changes = comparison.change
+        self.visitor.recorder.add(tally.RENAMED, int((changes != Change.NEW).sum()))
+        same = changes == Change.UNCHANGED
+        if operation.sends_content and not self.visitor.ingestor.handler.has("operation"):
+            self.visitor.recorder.moved(self.subtree.relative, files.select(same), comparison.results[same])
+            return
+        changed = np.isin(plan["situation"], (Situation.CHANGED, Situation.UNSETTLED))
+        plan["situation"][same | (changes == Change.METADATA)] = Situation.MOVED
+        plan["situation"][changed] = Situation.MOVED_CHANGED
+        to_do |= same
 
     def _note_metadata(
         self, files: EntryBatch, comparison: Comparison, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]
@@ -258,7 +374,7 @@ class _Visit:
         """
         if self.visitor.ingestor.handler.wants_metadata_changes:
             return
-        same = comparison.change == Change.METADATA
+        same = (comparison.change == Change.METADATA) & (plan["situation"] != Situation.MOVED)
         results = comparison.results[same]
         outcomes = (Outcome(outcome) for outcome in results["outcome"].tolist())
         kept = [Result(outcome, code) for outcome, code in zip(outcomes, results["code"].tolist(), strict=True)]
@@ -274,6 +390,8 @@ class _Visit:
             replicas = self.found.get(ingestor.subjects.logical_path(relative))
             if replicas is None:
                 continue
+            if self.visitor.renames and self.visitor.renames.may_be(files.rows[index]):
+                continue  # what a run that was cut off has renamed, and not recorded, is told from what was put
             finding = ingestor.compare(relative, files.rows[index], replicas)
             adopted[index] = finding.adopted
             plan[index]["situation"], plan[index]["replica"] = finding.situation, finding.replica
@@ -297,15 +415,21 @@ class _Visit:
     def _conclude(self, scan: DirectoryScan, diff: DirectoryDiff) -> None:
         recorder, relative = self.visitor.recorder, self.subtree.relative
         self._note_errors(scan)
+        if self.subtree.revisited:
+            if scan.errors:
+                recorder.directory(relative, DirectoryState.PARTIAL)
+            return
         # Nothing is taken as gone on the word of an incomplete scan.
-        if not scan.errors:
+        if scan.errors:
+            self._keep_old_names()
+        else:
             self._note_vanished(diff)
             if self.unknown:
                 self.unknown.record(recorder)
         state = DirectoryState.PARTIAL if scan.errors else DirectoryState.COMPLETE
-        if self.rows is None or self.rows.state is not state:
+        if self.rows is None or self.rows.state is not state or self.was is not None:
             recorder.directory(relative, state)
-        if relative and self.subtree.change != Change.UNCHANGED:
+        if relative and (self.subtree.change != Change.UNCHANGED or self.was is not None):
             recorder.directory_entry(relative, self.subtree.row, self.subtree.change, Outcome.DONE)
         recorder.add(tally.DIRECTORIES)
 
@@ -315,18 +439,13 @@ class _Visit:
             self.visitor.recorder.unreadable(path, problem.error)
 
     def _note_vanished(self, diff: DirectoryDiff) -> None:
-        vanished, outcomes = diff.vanished()
-        if not len(vanished):
-            return
-        recorder, checkpoint = self.visitor.recorder, self.visitor.checkpoint
-        recorder.vanished(self.subtree.relative, vanished, outcomes)
-        assert checkpoint is not None, "only a checkpoint knows what is missing"
-        for index in np.flatnonzero(vanished.is_directory()).tolist():
-            for rows in checkpoint.subtree(self._below(vanished.name(index))):
-                recorder.vanished(rows.path, rows.entries, rows.outcome)
+        vanished, results = diff.vanished()
+        if len(vanished):
+            self.visitor.note_vanished(self.subtree.relative, self.was, vanished, results)
 
     def _fail(self, error: Exception) -> None:
         result = failed(error)
+        self._keep_old_names()
         recorder, relative = self.visitor.recorder, self.subtree.relative
         recorder.directory_failure(relative, result)
         recorder.directory(relative, DirectoryState.PARTIAL if self._has_collection else DirectoryState.FAILED)

@@ -11,6 +11,7 @@ parts       what ranks make of ranges, and how that becomes one table
 merge       checkpoint + segments -> next checkpoint, in bounded memory, shared among ranks
 checkpoint  Checkpoint: reading one directory, a subtree, all
 diff        DirectoryDiff: a directory against its rows; what "changed" and "settled" mean
+vanished    VanishedIndex: what is gone, found by its inode
 verify      reading a whole table and checking it
 
 Imports ``scan`` for the entry batch; knows nothing of iRODS, MPI or the job directory's layout.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.manifest.block import Block, directory_key, directory_path
-from mpingest.manifest.states import DirectoryState, Outcome
-from mpingest.manifest.table import TableReader
+from mpingest.manifest.states import Change, DirectoryState, Outcome
+from mpingest.manifest.table import LIMITS, TableReader
 from mpingest.scan.entries import EntryBatch
 
 CACHED_BLOCKS = 16
@@ -41,6 +41,15 @@ class DirectoryRows:
     def outcome(self) -> npt.NDArray[np.uint8]:
         """What became of each entry, shape (n,)."""
         return self.results["outcome"]
+
+    def moved_to(self, path: bytes) -> DirectoryRows:
+        """The same under another path, what has vanished as it was before that."""
+        results = self.results.copy()
+        gone = results["outcome"] == Outcome.GONE
+        unsettled = results["change"] == Change.MODIFIED
+        results["outcome"][gone] = np.where(unsettled, Outcome.UNSETTLED, Outcome.DONE)[gone]
+        results["change"][gone] = Change.UNCHANGED
+        return DirectoryRows(path, self.state, self.entries, results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,28 @@ class Checkpoint:
     def __iter__(self) -> Iterator[DirectoryRows]:
         """All directories, in pieces as ``subtree`` gives them."""
         return self.subtree(b"")
+
+    def places(self, outcome: Outcome) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.void]]]:
+        """Where the entries with that outcome stand (for ``at``), shape (n,), and their ``ENTRY_DTYPE``, by block.
+
+        Reads just the blocks that have any.
+        """
+        for index in np.flatnonzero(self._table.blocks["outcomes"][:, outcome]).tolist():
+            block = self._table.block(index)
+            rows = np.flatnonzero(block.results["outcome"] == outcome)
+            yield index * LIMITS.rows + rows, block.entries.rows[rows]
+
+    def at(self, place: int) -> DirectoryRows:
+        """The entry at a place, as the only one of its directory."""
+        index, row = divmod(place, LIMITS.rows)
+        block, bounds = self._block(index)
+        directory = bisect_right(bounds, row) - 1
+        return DirectoryRows(
+            directory_path(block.keys[directory]),
+            DirectoryState(block.directories["state"][directory]),
+            block.entries.slice(row, row + 1),
+            block.results[row : row + 1],
+        )
 
     def _pieces(self, first: bytes, stop: bytes | None) -> Iterator[DirectoryRows]:
         """The directories with ``first <= key < stop``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
 from mpingest.manifest.states import Change, Outcome
-from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch
+from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, is_directory
 from mpingest.scan.names import NameSlice
 
 _SECOND = 1_000_000_000
@@ -50,7 +49,7 @@ def compare(
 
     differs = {name: known[name] != found[name] for name in ENTRY_DTYPE.names or ()}
     type_differs = (known["mode"] ^ found["mode"]) & TYPE_BITS != 0
-    is_file = ~_is_directory(found)
+    is_file = ~is_directory(found)
     signature = differs["size"] | differs["mtime_ns"] | differs["inode"] | (outcome == Outcome.UNSETTLED)
     content = type_differs | is_file & signature
     metadata = differs["mode"] | differs["uid"] | differs["gid"] | is_file & differs["ctime_ns"]
@@ -76,12 +75,7 @@ def settled(rows: npt.NDArray[np.void], now_ns: int) -> npt.NDArray[np.bool_]:
     coarse = (mtime % _SECOND == 0) & (ctime % _SECOND == 0)
     tick = np.where(coarse, COARSE_TICK_NS, TICK_NS)
     quiet: npt.NDArray[np.bool_] = (np.abs(now_ns - mtime) > tick) & (ctime < now_ns - tick)
-    return quiet | _is_directory(rows)
-
-
-def _is_directory(rows: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    directory: npt.NDArray[np.bool_] = rows["mode"] & TYPE_BITS == stat.S_IFDIR
-    return directory
+    return quiet | is_directory(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +151,15 @@ class DirectoryDiff:
         self._seen[row] = True
         return known
 
-    def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.uint8]]:
-        """The rows that were not seen, as recorded, and their Outcome, shape (n,).
+    def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.void]]:
+        """The rows that were not seen, as recorded, and their ``RESULT_DTYPE``, shape (n,).
 
         Means anything only after every slice of a scan without error.
         """
         if self._seen.all():
-            return _NO_ENTRIES, np.empty(0, np.uint8)
+            return _NO_ENTRIES, np.empty(0, RESULT_DTYPE)
         unseen = ~self._seen
-        return self._entries.select(unseen), self._results["outcome"][unseen]
+        return self._entries.select(unseen), self._results[unseen]
 
 
 class NameIndex:

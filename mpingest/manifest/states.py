@@ -29,7 +29,10 @@ class Outcome(IntEnum):
     UNSETTLED = 3
     """Done, but the entry changed meanwhile or too recently to tell; the next run takes it as modified."""
     GONE = 4
-    """No longer in the directory, still in the catalog."""
+    """No longer in the directory, still in the catalog. Code and lstat stay as they were; the change is DELETED, or
+
+    MODIFIED where it was unsettled.
+    """
     REMOVED = 5
     """No longer anywhere: a merge drops the row."""
 

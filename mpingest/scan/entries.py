@@ -37,6 +37,16 @@ TYPE_BITS = np.uint32(0o170000)
 _COUNTS = struct.Struct("<II")
 
 
+def is_directory(rows: npt.NDArray[np.void] | np.void) -> npt.NDArray[np.bool_]:
+    """Which are directories. rows: ``ENTRY_DTYPE``, one or shape (n,)."""
+    return (rows["mode"] & TYPE_BITS) == stat.S_IFDIR  # type: ignore[no-any-return]
+
+
+def is_regular(rows: npt.NDArray[np.void] | np.void) -> npt.NDArray[np.bool_]:
+    """Which are regular files. rows: ``ENTRY_DTYPE``, one or shape (n,)."""
+    return (rows["mode"] & TYPE_BITS) == stat.S_IFREG  # type: ignore[no-any-return]
+
+
 def stat_row(status: os.stat_result) -> tuple[int, ...]:
     """The fields of ``ENTRY_DTYPE`` from one stat result."""
     return (
@@ -122,7 +132,7 @@ class EntryBatch:
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""
-        return (self.rows["mode"] & TYPE_BITS) == stat.S_IFDIR  # type: ignore[no-any-return]
+        return is_directory(self.rows)
 
     def is_link(self) -> npt.NDArray[np.bool_]:
         """Which entries are symbolic links, shape (n,)."""

@@ -22,9 +22,11 @@ entries = st.tuples(
 )
 
 
-@given(paths, st.sampled_from(Change), entries, st.booleans())
-def test_subtrees(relative: bytes, change: Change, row: tuple[int, ...], followed: bool) -> None:
-    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0], followed)
+@given(paths, st.sampled_from(Change), entries, st.booleans(), st.booleans(), st.none() | paths)
+def test_subtrees(
+    relative: bytes, change: Change, row: tuple[int, ...], followed: bool, revisited: bool, was: bytes | None
+) -> None:
+    subtree = Subtree(relative, change, np.array([row], ENTRY_DTYPE)[0], followed, revisited, was)
     unit = subtree.to_unit()
     assert (unit.kind, unit.weight) == (UnitKind.SUBTREE, 1)
     assert unit.depth == (len(relative.split(b"/")) if relative else 0)
@@ -57,17 +59,27 @@ def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[
 recorded = st.tuples(st.booleans(), entries, st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-9, 9)))
 
 
-@given(paths, st.sampled_from(Operation), st.booleans(), st.lists(st.tuples(names, recorded), min_size=1))
+@given(
+    paths,
+    st.sampled_from(Operation),
+    st.booleans(),
+    st.lists(st.tuples(names, recorded), min_size=1),
+    st.none() | paths,
+)
 def test_names_to_look_at(
-    relative: bytes, operation: Operation, followed: bool, rows: list[tuple[bytes, tuple[bool, tuple, tuple]]]
+    relative: bytes,
+    operation: Operation,
+    followed: bool,
+    rows: list[tuple[bytes, tuple[bool, tuple, tuple]]],
+    was: bytes | None,
 ) -> None:
     file_names, kept = zip(*rows, strict=True)
     found, stats, results = zip(*kept, strict=True)
     known = Known(np.array(found), np.array(list(stats), ENTRY_DTYPE), np.array(list(results), RESULT_DTYPE))
-    unit = Unseen(relative, operation, followed, NameSlice.build(file_names, [8] * len(rows)), known).to_unit()
+    unit = Unseen(relative, operation, followed, NameSlice.build(file_names, [8] * len(rows)), known, was).to_unit()
     assert (unit.kind, unit.weight, is_unseen(unit)) == (UnitKind.SLICE, len(rows), True)
     back = Unseen.from_unit(unit)
-    assert (back.relative, back.operation, back.followed) == (relative, operation, followed)
+    assert (back.relative, back.operation, back.followed, back.was) == (relative, operation, followed, was)
     assert back.names.names() == list(file_names)
     assert back.known.found.tolist() == list(found)
     assert back.known.rows.tolist() == list(stats)

@@ -112,8 +112,8 @@ def test_new_changed_and_vanished(tmp_path: Path) -> None:
         diff = DirectoryDiff(checkpoint.directory(b"d"))
     assert diff.classify(batch({b"new": row(), b"c": row(5)})).change.tolist() == [Change.NEW, Change.MODIFIED]
     assert diff.classify(batch({b"a": row()})).change.tolist() == [Change.UNCHANGED]
-    entries, outcome = diff.vanished()
-    assert (entries.names(), outcome.tolist()) == ([b"b"], [Outcome.DONE])
+    entries, results = diff.vanished()
+    assert (entries.names(), results["outcome"].tolist()) == ([b"b"], [Outcome.DONE])
 
 
 def test_what_is_left_out_of_a_scan_has_not_vanished(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _move_files(session: Session, replicas: list[Replica], path: str) -> list[st
 
 
 def _refuse_taken(session: Session, source: str, target: str) -> None:
-    """Raises ZoneError where the new path is taken, or, since a move goes by way of it, the new name in the old place."""
+    """Raises ZoneError where the new path is taken, or the new name in the old collection: a move goes by that."""
     for path in (f"{split_path(source)[0]}/{split_path(target)[1]}", target):
         if path == source:
             continue
