@@ -5,6 +5,7 @@
 ``actions``              the table of operations and situations
 ``costs``                how many requests each of them takes
 ``register``, ``put``    the steps of bringing something in; ``compare``: what is there already
+``rename``               an object that follows its file to another name
 ``delete``               the step of taking something out
 ``attributes``           metadata and permissions
 ``names``, ``routes``    names of the catalog, and collections that the handler chooses
