@@ -5,28 +5,68 @@ and looked up by the first directory of each block. Block ``i`` is row ``i``, an
 of shape (k, ...); what lies beyond its counts is zero padding, which compresses away. So a reader touches one chunk
 a dataset, and blocks can be copied from table to table as raw chunks.
 
-=============  ==============  ======================================================================================
-dataset        shape           element and meaning
-=============  ==============  ======================================================================================
-/blocks        (k,)            ``BLOCK_DTYPE``: counts of each block
-/first_paths   (bytes,)        u1: the first directory path of each block, joined; sizes in ``blocks.first_path_bytes``
-/entries       (k, 8192)       ``ENTRY_DTYPE``: lstat of each entry before its transfer; sizes in bytes, times in
-                               nanoseconds since the epoch
-/results       (k, 8192)       ``RESULT_DTYPE``: outcome, change, iRODS status or replica number
-/name_bytes    (k, 8192)       <u2: size of each entry's name
-/names         (k, 262144)     u1: the names, joined
-/directories   (k, 2048)       ``DIRECTORY_DTYPE``: entries in this block, state, cleared
-/path_bytes    (k, 2048)       <u4: size of each directory's path
-/paths         (k, 131072)     u1: the directories' paths relative to the root (the root is empty), joined
-=============  ==============  ======================================================================================
+A reader needs nothing but an HDF5 library. All numbers are little-endian, sizes in bytes, times in nanoseconds since
+the epoch (UTC); dtypes are spelled as in NumPy, those of the fields of a compound type below it.
 
-Names and paths are raw bytes without terminator. A directory that does not fit into a block goes on in the next.
+=================  ===========  =====  =================================================================================
+dataset and field  shape        dtype  meaning
+=================  ===========  =====  =================================================================================
+/blocks            (k,)                what block i holds
+.rows                           <u4    its entries
+.directories                    <u4    its directories, of which the first may go on from the block before
+.name_bytes                     <u4    size of all its names, joined
+.path_bytes                     <u4    size of all its directories' paths, joined
+.first_path_bytes               <u4    size of the first of these paths
+.outcomes          (6,)         <u4    its entries by outcome
+/first_paths       (n,)         |u1    the first directory's path of each block, joined
+/entries           (k, 8192)           lstat of each entry, as it was before its transfer
+.mode                           <u4    st_mode: type and permission bits
+.nlink                          <u4    st_nlink
+.uid                            <u4    st_uid
+.gid                            <u4    st_gid
+.inode                          <u8    st_ino
+.size                           <i8    st_size, bytes
+.mtime_ns                       <i8    st_mtim, nanoseconds
+.ctime_ns                       <i8    st_ctim, nanoseconds
+/results           (k, 8192)           what became of each entry
+.outcome                        |u1    0 done, 1 skipped, 2 failed, 3 unsettled, 4 gone, 5 removed: see ``Outcome``
+.change                         |u1    0 unchanged, 1 new, 2 modified, 3 metadata, 4 retry, 5 deleted: see ``Change``
+.code                           <i4    iRODS status: an error if < 0, else the number of the replica
+/name_bytes        (k, 8192)    <u2    size of each entry's name
+/names             (k, 262144)  |u1    the names, joined
+/directories       (k, 2048)           the directories that have entries in this block, or a state
+.rows                           <u4    entries of the directory in this block
+.state                          |u1    0 unknown, 1 complete, 2 partial, 3 failed: see ``DirectoryState``
+.cleared                        |u1    1: whatever older tables hold at and below it is void; 0 in a checkpoint
+/path_bytes        (k, 2048)    <u4    size of each directory's path
+/paths             (k, 131072)  |u1    the directories' paths, joined
+=================  ===========  =====  =================================================================================
+
+===========  =====  ===================================================================================================
+attribute    dtype  meaning
+===========  =====  ===================================================================================================
+format       |S     "mpingest table"
+version      <i8    of this format: 1
+program      |S     version of mpingest that wrote the file
+job          |S     name of the job; "scan" of a scan
+root         |S     absolute path of the root
+target       |S     logical path of the collection, UTF-8; empty of a scan
+host         |S     where it was written
+run          <i8    number of the run; of a checkpoint, of the last one merged
+rank         <i8    rank that recorded a segment; 0 of a checkpoint
+segment      <i8    1, 2, ... among the segments of a rank in a run; 0 of a checkpoint
+entries      <i8    entries in all
+directories  <i8    directories in all; one that goes on in another block counts once
+===========  =====  ===================================================================================================
+
+Names and paths are raw bytes without terminator. Paths are relative to the root, whose own is empty; the order of
+directories is that of their paths with ``/`` replaced by NUL, names are ordered bytewise within their directory. A
+directory that does not fit into a block goes on in the next, where its path stands again; its first piece has the
+state that holds. Strings among the attributes are of fixed size, that of their bytes.
+
 Every dataset is shuffled, compressed by deflate and checked by Fletcher-32, which every HDF5 library has. The shuffle
 filter takes a chunk of structs apart byte by byte, so that structs are stored as columns. Deltas of inodes and times,
 or times split in seconds and nanoseconds, save less than 1 byte an entry of 15, so values stand as they are.
-
-Attributes of the file: ``format`` ("mpingest table"), ``version`` (1), ``program`` (the version that wrote it),
-those of ``JobAttributes``, and the totals ``entries`` and ``directories``.
 """
 
 from __future__ import annotations
@@ -210,6 +250,8 @@ class TableReader:
     """A table opened for reading. Raises DamagedTable, MpingestError for a newer format, OSError.
 
     attributes:  where it comes from
+    program:     the version of mpingest that wrote it
+    version:     of the format
     blocks:      ``BLOCK_DTYPE``, shape (k,)
     first_keys:  key of the first directory of each block, length k
     block_directories: of a block, by its index: keys and ``DIRECTORY_DTYPE`` of its directories; a fraction of what
@@ -239,6 +281,8 @@ class TableReader:
 
     def _read_index(self, marks: Mapping[str, Any]) -> None:
         self.attributes = JobAttributes.from_marks(marks)
+        self.program = os.fsdecode(marks["program"])
+        self.version = int(marks["version"])
         self.entries = int(marks["entries"])
         self.directories = int(marks["directories"])
         self.blocks: npt.NDArray[np.void] = self._file["blocks"][()].astype(BLOCK_DTYPE)

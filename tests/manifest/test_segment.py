@@ -6,7 +6,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,18 +60,6 @@ def test_attributes_and_summary(tmp_path: Path) -> None:
             Outcome.DONE: 2,
             Outcome.FAILED: 1,
         }
-
-
-def test_a_reader_needs_nothing_but_h5py(tmp_path: Path) -> None:
-    writer = SegmentWriter(tmp_path, 0, ATTRIBUTES)
-    record(writer, b"some/where", batch({b"b": row(2), b"a": row(1)}))
-    sealed = writer.seal()
-    with h5py.File(sealed) as file:
-        counts = file["blocks"][0]
-        assert file["paths"][0, : counts["path_bytes"]].tobytes() == b"some/where"
-        assert file["names"][0, : counts["name_bytes"]].tobytes() == b"ab"
-        assert file["entries"]["size"][0, : counts["rows"]].tolist() == [1, 2]
-        assert file.attrs["target"].decode() == "/zone/home/ä"
 
 
 def test_a_later_record_supersedes(tmp_path: Path) -> None:
