@@ -7,13 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mpingest.manifest.block import Block, Position
+from mpingest.manifest.checkpoint import Checkpoint, Summary
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.manifest.table import DamagedTable, TableReader
 
 
-def verify(path: Path) -> None:
+def verify(path: Path) -> Summary:
     """Reads all of a segment or checkpoint. Raises DamagedTable with the first problem, MpingestError, OSError."""
     table = TableReader(path)
     try:
@@ -21,18 +23,19 @@ def verify(path: Path) -> None:
         directories = 0
         for index in range(len(table.blocks)):
             block = table.block(index)
-            for problem in _problems(block, table.first_keys[index], end):
+            for problem in _problems(block, table.first_keys[index], end, table.blocks["outcomes"][index]):
                 raise DamagedTable(path, f"block {index}: {problem}")
             directories += len(block.keys) - (end is not None and block.keys[0] == end[0])
             end = block.last()
         if directories != table.directories:
             raise DamagedTable(path, f"it has {directories} directories, not {table.directories}")
+        return Checkpoint(table).summary()
     finally:
         table.close()
 
 
-def _problems(block: Block, first_key: bytes, end: Position | None) -> Iterator[str]:
-    """What is wrong with a block that should begin in ``first_key`` and follow ``end``."""
+def _problems(block: Block, first_key: bytes, end: Position | None, outcomes: npt.NDArray[np.uint32]) -> Iterator[str]:
+    """What is wrong with a block that should begin in ``first_key``, follow ``end`` and have so many ``outcomes``."""
     if not block.keys or block.keys[0] != first_key:
         yield "it does not begin with the directory that the index says"
     if end is not None and _begin(block) <= end:
@@ -54,6 +57,8 @@ def _problems(block: Block, first_key: bytes, end: Position | None) -> Iterator[
     for states, values in stored.items():
         if values.max(initial=0) >= len(states):
             yield f"{values.max()} is no {states.__name__}"
+    if not np.array_equal(np.bincount(stored[Outcome], minlength=len(Outcome)), outcomes):
+        yield "the index counts other outcomes"
 
 
 def _begin(block: Block) -> Position:
