@@ -14,7 +14,7 @@ from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, is_directory
-from mpingest.scan.names import NameSlice
+from mpingest.scan.names import NameSlice, bounds, select_names, split_names
 
 _SECOND = 1_000_000_000
 TICK_NS = 50_000_000
@@ -25,6 +25,8 @@ _NO_ENTRIES = EntryBatch.build([], [])
 
 Names = EntryBatch | NameSlice
 """Whatever has names."""
+
+_LAST_HASH = np.uint64(2**64 - 1)
 
 HUGE = 1 << 16
 """Rows of a directory from which on memory counts for more than time."""
@@ -93,6 +95,8 @@ class Comparison:
 
     def select(self, where: npt.NDArray[np.bool_]) -> Comparison:
         """Those chosen by a boolean mask, shape (n,)."""
+        if where.all():
+            return self
         return Comparison(self.change[where], self.rows[where], self.results[where])
 
 
@@ -109,12 +113,19 @@ class Known:
     rows: npt.NDArray[np.void]
     results: npt.NDArray[np.void]
 
+    @classmethod
+    def nothing(cls, count: int) -> Known:
+        """Of so many names."""
+        return cls(np.zeros(count, np.bool_), np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
+
     def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Known:
         """Those chosen by a boolean mask or by indices."""
         return Known(self.found[where], self.rows[where], self.results[where])
 
     def compared_with(self, rows: npt.NDArray[np.void]) -> Comparison:
         """The names as they are now. rows: ``ENTRY_DTYPE``, shape (n,)."""
+        if self.found.all():
+            return Comparison(compare(self.rows, self.results["outcome"], rows), self.rows, self.results)
         change = np.full(len(rows), Change.NEW, np.uint8)
         found = self.found
         change[found] = compare(self.rows[found], self.results["outcome"][found], rows[found])
@@ -124,7 +135,7 @@ class Known:
 class DirectoryDiff:
     """Compares one directory, slice by slice in any order, with its rows (None: nothing is known of it).
 
-    Memory beside the rows: at most 17 bytes a row and some 10 MB.
+    Memory beside the rows: at most 25 bytes a row and some 10 MB.
     """
 
     def __init__(self, rows: DirectoryRows | None) -> None:
@@ -139,16 +150,19 @@ class DirectoryDiff:
 
     def known(self, names: Names) -> Known:
         """What is recorded of names that are there, whatever else is found out about them. They count as seen."""
-        count = len(names)
-        known = Known(np.zeros(count, np.bool_), np.zeros(count, ENTRY_DTYPE), np.zeros(count, RESULT_DTYPE))
         if not len(self._entries):
-            return known
+            return Known.nothing(len(names))
         row = self._index.locate(names)
-        np.greater_equal(row, 0, out=known.found)
-        row = row[known.found]
-        known.rows[known.found] = self._entries.rows[row]
-        known.results[known.found] = self._results[row]
+        found = row >= 0
+        if found.all():
+            self._seen[row] = True
+            return Known(found, self._entries.rows.take(row), self._results.take(row))
+        row = row[found]
         self._seen[row] = True
+        known = Known.nothing(len(names))
+        known.found[:] = found
+        known.rows[found] = self._entries.rows.take(row)
+        known.results[found] = self._results.take(row)
         return known
 
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.void]]:
@@ -175,9 +189,10 @@ class NameIndex:
 
 
 class HashIndex:
-    """The same for directories of millions: 16 bytes a name.
+    """The same for directories of millions: at most 24 bytes a name.
 
-    Names are found by their 64-bit hash and then compared themselves, so that a collision costs time only.
+    Names are found by their 64-bit hash and then compared themselves, so that a collision costs time only. Hashes are
+    sorted; where to begin among them is told by the upper bits, of which there are about as many values as names.
     """
 
     def __init__(self, entries: EntryBatch, name_hash: Callable[[bytes], int] = hash) -> None:
@@ -187,31 +202,46 @@ class HashIndex:
         slices = (entries.slice(start, start + HUGE) for start in range(0, len(entries), HUGE))
         hashes = self._hashes_of(chain.from_iterable(part.names() for part in slices), len(entries))
         self._order = np.argsort(hashes)
-        self._hashes = hashes[self._order]
+        self._hashes = np.append(hashes[self._order], _LAST_HASH)
+        bits = max(1, len(entries).bit_length())
+        self._shift = np.uint64(64 - bits)
+        self._starts = bounds(np.bincount(hashes >> self._shift, minlength=1 << bits).astype(np.uint32))
 
     def locate(self, batch: Names) -> npt.NDArray[np.intp]:
         """The row of each name, -1 if it has none, shape (len(batch),)."""
         located = np.full(len(batch), -1, np.intp)
         hashes = self._hashes_of(batch.names(), len(batch))
-        at = np.searchsorted(self._hashes, hashes)
+        at = self._first_not_less(hashes)
         wanted = np.arange(len(batch))
         while len(wanted):  # once and an end, unless hashes collide
-            wanted = wanted[at[wanted] < len(self._hashes)]
+            wanted = wanted[at[wanted] < len(self._order)]
             wanted = wanted[self._hashes[at[wanted]] == hashes[wanted]]
             rows = self._order[at[wanted]]
-            same = _same_names(self._entries.select(rows), batch.select(wanted))
+            same = self._have_names(rows, batch, wanted)
             located[wanted[same]] = rows[same]
             wanted = wanted[~same]
             at[wanted] += 1
         return located
 
-    def _hashes_of(self, names: Iterable[bytes], count: int) -> npt.NDArray[np.int64]:
+    def _first_not_less(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.intp]:
+        """Where each hash would stand among those that are known, shape (n,)."""
+        at: npt.NDArray[np.intp] = self._starts[hashes >> self._shift].astype(np.intp)
+        behind = np.flatnonzero(self._hashes[at] < hashes)
+        while len(behind):  # a few times: a start is that of about one hash
+            at[behind] += 1
+            behind = behind[self._hashes[at[behind]] < hashes[behind]]
+        return at
+
+    def _have_names(
+        self, rows: npt.NDArray[np.intp], batch: Names, wanted: npt.NDArray[np.intp]
+    ) -> npt.NDArray[np.bool_]:
+        """Where the names of our rows are those that are wanted of the batch, shape (len(rows),)."""
+        ours = select_names(self._entries.blob, self._entries.offsets, rows)
+        theirs = select_names(batch.blob, batch.offsets, wanted)
+        if ours[0] == theirs[0] and np.array_equal(ours[1], theirs[1]):
+            return np.ones(len(rows), np.bool_)
+        return np.fromiter(map(operator.eq, split_names(*ours), split_names(*theirs)), np.bool_, len(rows))
+
+    def _hashes_of(self, names: Iterable[bytes], count: int) -> npt.NDArray[np.uint64]:
         """Hash of each name, shape (count,)."""
-        return np.fromiter(map(self._hash, names), np.int64, count)
-
-
-def _same_names(one: Names, other: Names) -> npt.NDArray[np.bool_]:
-    """Where two batches of one length have the same name, shape (n,)."""
-    if one.blob == other.blob and np.array_equal(one.offsets, other.offsets):
-        return np.ones(len(one), np.bool_)
-    return np.fromiter(map(operator.eq, one.names(), other.names()), np.bool_, len(one))
+        return np.fromiter(map(self._hash, names), np.int64, count).view(np.uint64)

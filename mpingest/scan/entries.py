@@ -120,7 +120,12 @@ class EntryBatch:
 
     def select(self, where: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> EntryBatch:
         """The entries chosen by a boolean mask or by indices."""
-        return EntryBatch(*select_names(self.blob, self.offsets, where), self.rows[where])
+        if where.dtype == np.bool_:
+            if where.all():
+                return self
+            where = np.flatnonzero(where)
+        # Indexing copies structs field by field, take() as a whole: ten times faster.
+        return EntryBatch(*select_names(self.blob, self.offsets, where), self.rows.take(where))
 
     @classmethod
     def concatenate(cls, batches: Sequence[EntryBatch]) -> EntryBatch:
@@ -129,6 +134,10 @@ class EntryBatch:
         rows = b"".join([batch.rows.data for batch in batches])  # np.concatenate would work out the dtype pair by pair
         blob = b"".join([batch.blob for batch in batches])
         return cls(blob, bounds(np.frombuffer(sizes, np.uint32)), np.frombuffer(rows, ENTRY_DTYPE))
+
+    def file_sizes(self) -> npt.NDArray[np.int64]:
+        """Bytes of the regular files, 0 of all else, shape (n,)."""
+        return np.where((self.rows["mode"] & TYPE_BITS) == stat.S_IFREG, self.rows["size"], 0)
 
     def is_directory(self) -> npt.NDArray[np.bool_]:
         """Which entries are directories, shape (n,)."""
