@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import click
 
+from mpingest.cli.options import jobs_dir_option
 from mpingest.errors import ExitCode
-from mpingest.jobs.directory import default_jobs_directory
 
 
 @click.command(short_help="Check MPI, zone, file system and Slurm, and say what to do.")
-@click.option(
-    "--jobs-dir",
-    metavar="DIR",
-    envvar="MPINGEST_JOBS_DIR",
-    default=default_jobs_directory,
-    show_default="~/.mpingest/jobs",
-    help="Where jobs are to keep their state.",
-)
+@jobs_dir_option
 def doctor(jobs_dir: str) -> None:
     """Look whether all is here that a run needs, on this host and with these modules loaded.
 

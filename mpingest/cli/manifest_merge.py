@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mpingest.cli.options import jobs_dir_option
 from mpingest.errors import ExitCode
-from mpingest.jobs.directory import default_jobs_directory
 
 if TYPE_CHECKING:
     from mpingest.jobs.merging import Merged
@@ -15,14 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Take what runs of a job have left into its checkpoint.")
 @click.argument("job")
-@click.option(
-    "--jobs-dir",
-    metavar="DIR",
-    envvar="MPINGEST_JOBS_DIR",
-    default=default_jobs_directory,
-    show_default="~/.mpingest/jobs",
-    help="Where jobs keep their state.",
-)
+@jobs_dir_option
 def merge(job: str, jobs_dir: str) -> None:
     """Take what runs of JOB have recorded and not merged into its checkpoint.
 

@@ -42,27 +42,30 @@ def _use_config(context: click.Context, _: click.Parameter, path: str | None) ->
         raise MpingestError(f"--config {path}: no such file") from error
     except (OSError, ValueError) as error:
         raise MpingestError(f"--config {path}: {error}") from error
-    context.default_map = {
-        name: {_parameter(path, name, option): value for option, value in _table(path, name, options).items()}
-        for name, options in defaults.items()
-    }
+    for name, options in defaults.items():
+        if name not in COMMANDS or not isinstance(options, dict):
+            known = ", ".join(f"[{each}]" for each in COMMANDS)
+            raise click.UsageError(f"--config {path}: {name!r} is no table of a command; there are {known}")
+    context.default_map = {name: _defaults(path, name, command(name), options) for name, options in defaults.items()}
     # A plan is one of what start would do.
     context.default_map["plan"] = context.default_map.get("start", {}) | context.default_map.get("plan", {})
 
 
-def _table(path: str, name: str, options: Any) -> dict[str, Any]:
-    if name not in COMMANDS or not isinstance(options, dict):
-        known = ", ".join(f"[{each}]" for each in COMMANDS)
-        raise click.UsageError(f"--config {path}: {name!r} is no table of a command; there are {known}")
-    return options
-
-
-def _parameter(path: str, name: str, option: str) -> str:
-    key = option.replace("-", "_")
-    known = {flag.lstrip("-").replace("-", "_"): each.name for each in command(name).params for flag in each.opts}
-    if key not in known:
-        raise click.UsageError(f"--config {path}: [{name}] has no option {option!r}; see mpingest {name} --help")
-    return str(known[key])
+def _defaults(path: str, name: str, command: click.Command, options: dict[str, Any]) -> dict[str, Any]:
+    """A table by the names of the command's parameters; tables of subcommands in it likewise."""
+    known = {flag.lstrip("-").replace("-", "_"): each.name for each in command.params for flag in each.opts}
+    subcommands = command.commands if isinstance(command, click.Group) else {}
+    found: dict[str, Any] = {}
+    for option, value in options.items():
+        key = option.replace("-", "_")
+        if option in subcommands and isinstance(value, dict):
+            found[option] = _defaults(path, f"{name}.{option}", subcommands[option], value)
+        elif key in known:
+            found[str(known[key])] = value
+        else:
+            words = name.replace(".", " ")
+            raise click.UsageError(f"--config {path}: [{name}] has no option {option!r}; see mpingest {words} --help")
+    return found
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MPINGEST"})
@@ -73,7 +76,7 @@ def _parameter(path: str, name: str, option: str) -> str:
     callback=_use_config,
     is_eager=True,
     expose_value=False,
-    help="TOML file with defaults, a table per command: [start] operation = 'put'.",
+    help="TOML file with defaults, a table per command: [start] operation = 'put', [zone.start] port = 1247.",
 )
 def cli() -> None:
     """Bring data on parallel file systems under iRODS management, as an MPI batch job.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,8 @@ def scan(
     read; 75 stopped early, what was seen is reported as partial and no manifest is left; 70 internal error.
     """
     from mpingest.farm.world import is_first_rank
-    from mpingest.jobs.scan import OutputClosed, Request, scan
+    from mpingest.jobs.output import until_closed
+    from mpingest.jobs.scan import Request, scan
 
     rate = max_stat_rate or math.inf
     request = Request(
@@ -86,14 +86,11 @@ def scan(
         one_file_system,
         stall_timeout or None,
     )
-    try:
+    with until_closed():
         found = scan(request)
         if is_first_rank():
             _print(found, format)
-    except (OutputClosed, BrokenPipeError):
-        _forget_output()
-        return
-    raise SystemExit(found.exit_code)
+        raise SystemExit(found.exit_code)
 
 
 def _print(found: Found, format: str) -> None:
@@ -111,8 +108,3 @@ def _print(found: Found, format: str) -> None:
 
 def _printable(line: str) -> str:
     return line.encode(errors="backslashreplace").decode()
-
-
-def _forget_output() -> None:
-    """Whoever read our output has seen enough; Python shall not complain of it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from mpingest.cli.framework import framework_options, spelled_either_way
+from mpingest.cli.options import jobs_dir_option
 from mpingest.cli.scanning import excludes_of, scan_options
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
-from mpingest.jobs.directory import default_jobs_directory
 from mpingest.jobs.log import LEVELS, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
 from mpingest.scan.links import FollowLinks
@@ -92,14 +92,7 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     "links to files in any case.",
 )
 @click.option("--job-name", metavar="NAME", help="Name of the job [default: made from ROOT and TARGET].")
-@click.option(
-    "--jobs-dir",
-    metavar="DIR",
-    envvar="MPINGEST_JOBS_DIR",
-    default=default_jobs_directory,
-    show_default="~/.mpingest/jobs",
-    help="Where jobs keep their state; must be on a file system that all ranks see.",
-)
+@jobs_dir_option
 @click.option(
     "-i",
     "--interval",

@@ -26,10 +26,14 @@
 ``manifest_out``  where its manifest is written
 ``listing``       what it finds, entry by entry, as text
 ``statistics``    what it found, for people and programs
-``text``          figures as people read them
 
 ``plan``       the life cycle of a plan: what a run would do
 ``planner``    a worker of it: visits as a run does, with an ingestor and a recorder that only count
 ``forecast``   what it counts
 ``plan_text``  the plan, for people and programs
+
+``tables``      the manifest or checkpoint that a user means
+``inspection``  what is in it, and how two of them differ, for people and programs
+``output``      stdout whose reader may have seen enough, files that appear whole
+``text``        figures as people read them
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -11,31 +10,22 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mpingest.errors import ExitCode, MpingestError
+from mpingest.jobs.output import OutputClosed
 from mpingest.jobs.survey import Visited
+from mpingest.scan import text
 from mpingest.scan.entries import EntryBatch
 from mpingest.scan.excludes import type_word
 
 CSV_HEADER = b"path,type,size,mtime,ctime,uid,gid,mode,nlink,inode\n"
-_PLAIN = re.compile(rb"[ !#-+\--\[\]-~]*")  # printable ASCII but for " , and backslash
-_ESCAPED = re.compile(rb"[\x00-\x1f\x7f\\]")
 _NS = 10**9
 
 Lines = Callable[[bytes, EntryBatch], bytes]
 """Text for entries of the directory with this path as it is to be shown."""
 
 
-class OutputClosed(MpingestError):
-    """Who reads the output has seen enough."""
-
-    exit_code = ExitCode.DONE
-
-
 def paths0(directory: bytes, entries: EntryBatch) -> bytes:
     """The entries' paths as they are, each followed by NUL."""
-    prefix = os.path.join(directory, b"")
-    names = entries.names()
-    return prefix + (b"\0" + prefix).join(names) + b"\0" if names else b""
+    return text.paths0(_paths(directory, entries))
 
 
 def csv_rows(directory: bytes, entries: EntryBatch) -> bytes:
@@ -44,12 +34,8 @@ def csv_rows(directory: bytes, entries: EntryBatch) -> bytes:
     Path: a backslash is written ``\\``, a control character or a byte that is not UTF-8 ``\xHH``, so that a line is an
     entry and every path can be had back. Times: seconds since the epoch, with nanoseconds; mode: permissions, octal.
     """
-    prefix = os.path.join(directory, b"")
-    names = entries.names()
-    if _PLAIN.fullmatch(prefix) and _PLAIN.fullmatch(entries.blob):
-        paths = [prefix + name for name in names]
-    else:
-        paths = [_field(prefix + name) for name in names]
+    plain = text.is_plain(directory) and text.is_plain(entries.blob)
+    paths = text.csv_fields(_paths(directory, entries), plain=plain)
     rows = entries.rows
     words = [type_word(number).encode() for number in range(16)]
     columns = [
@@ -64,13 +50,9 @@ def csv_rows(directory: bytes, entries: EntryBatch) -> bytes:
     return b"".join([line % values for values in zip(paths, *columns, strict=True)])
 
 
-def _field(path: bytes) -> bytes:
-    text = _ESCAPED.sub(_escape, path).decode(errors="backslashreplace").encode()
-    return b'"' + text.replace(b'"', b'""') + b'"' if b'"' in text or b"," in text else text
-
-
-def _escape(match: re.Match[bytes]) -> bytes:
-    return b"\\\\" if match[0] == b"\\" else b"\\x%02x" % match[0][0]
+def _paths(directory: bytes, entries: EntryBatch) -> list[bytes]:
+    prefix = os.path.join(directory, b"")
+    return [prefix + name for name in entries.names()]
 
 
 class Listing:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from queue import Queue
 from typing import TYPE_CHECKING
 
-from mpingest.errors import MpingestError
 from mpingest.farm.collective import deal
+from mpingest.jobs.output import CannotWrite
 from mpingest.jobs.survey import NO_ENTRIES, Visited
 from mpingest.scan.census import Part
 from mpingest.scan.entries import EntryBatch
@@ -34,10 +34,6 @@ def _attributes(root: bytes) -> JobAttributes:
     from mpingest.manifest.table import JobAttributes
 
     return JobAttributes("scan", root, "", 1, socket.gethostname())
-
-
-class CannotWrite(MpingestError):
-    """The manifest cannot be written."""
 
 
 class ManifestOut:

@@ -22,7 +22,7 @@ from mpingest.farm.collective import on_first, reduce_bytes
 from mpingest.farm.transport import FarmResult, run_farm, wait_asleep
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
-from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, OutputClosed, csv_rows, paths0
+from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, csv_rows, paths0
 from mpingest.jobs.manifest_out import ManifestOut, conclude_manifest, manifest_entries
 from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import stops_as_errors, stops_noted
@@ -34,8 +34,6 @@ from mpingest.scan.rate import StatRate
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-__all__ = ["Found", "OutputClosed", "Request", "scan"]
 
 LINES: dict[str, Lines] = {"csv": csv_rows, "paths0": paths0}
 """Formats that tell of each entry."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from mpingest.jobs.scan import Found
-from mpingest.jobs.text import human_bytes, shown_path
+from mpingest.jobs.text import histogram, human_bytes, shown_path, time_text, user_name
 from mpingest.scan.census import AGE_DAYS, Best, Census, Group
 
 _TYPES = {
@@ -35,7 +33,6 @@ _AGES = (
 )
 _COARSE = 3
 """Bins of powers of two that one line for people takes together."""
-_BAR = 20
 
 
 def to_json(found: Found) -> dict[str, Any]:
@@ -63,7 +60,7 @@ def to_json(found: Found) -> dict[str, Any]:
             {"from": low, "below": high, "directories": count} for low, high, count in _powers(census.fanout.tolist())
         ],
         "owners": [
-            {"uid": uid, "name": _user(uid), "entries": group.entries, "bytes": group.bytes}
+            {"uid": uid, "name": user_name(uid), "entries": group.entries, "bytes": group.bytes}
             for uid, group in _owners(census)
         ],
         "largest_files": _places(census.largest_files, "bytes"),
@@ -90,13 +87,13 @@ def lines(found: Found) -> Iterator[str]:
     if census.excluded:
         yield f"  {census.excluded:,} names excluded"
     for what, best, sign in (("oldest", census.oldest, 1), ("newest", census.newest, -1)):
-        yield from (f"  {what} file {_time(sign * value)}  {shown_path(path)}" for value, _, path in best.places)
+        yield from (f"  {what} file {time_text(sign * value)}  {shown_path(path)}" for value, _, path in best.places)
     if files.entries:
-        yield from _histogram("size", "files", [(_size_label(*bin_), bin_[2]) for bin_ in _coarse(census.sizes)])
-        yield from _histogram("age", "files", list(zip(_AGES, census.ages, strict=True)))
+        yield from histogram("size", "files", [(_size_label(*bin_), bin_[2]) for bin_ in _coarse(census.sizes)])
+        yield from histogram("age", "files", list(zip(_AGES, census.ages, strict=True)))
     fanout = [Group(count) for count in census.fanout.tolist()]
     labelled = [(_count_label(low, high), group) for low, high, group in _powers(fanout)]
-    yield from _histogram("entries", "directories", labelled, with_bytes=False)
+    yield from histogram("entries", "directories", labelled, with_bytes=False)
     yield from _owner_table(census)
     yield from _top("largest files", census.largest_files, human_bytes)
     yield from _top("directories with the most bytes directly in them", census.largest_directories, human_bytes)
@@ -153,28 +150,11 @@ def _places(best: Best, what: str, *, negated: bool = True) -> list[dict[str, An
     return [{"path": os.fsdecode(path) or ".", what: sign * value} for value, _, path in best.places]
 
 
-def _user(uid: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
-def _histogram(title: str, what: str, groups: Sequence[tuple[str, Group]], *, with_bytes: bool = True) -> Iterator[str]:
-    total = sum(group.entries for _, group in groups)
-    yield ""
-    yield f"{title:<16}{what:>14}" + (f"{'bytes':>19}" if with_bytes else "")
-    for label, group in groups:
-        share = group.entries / total if total else 0.0
-        size = f"{human_bytes(group.bytes):>12}" if with_bytes else ""
-        yield f"{label:<16}{group.entries:>14,}{share:>7.1%}{size}  {'#' * round(share * _BAR)}".rstrip()
-
-
 def _owner_table(census: Census) -> Iterator[str]:
     yield ""
     yield f"{'owner':<16}{'entries':>14}{'':>7}{'bytes':>12}"
     for uid, group in _owners(census):
-        name = _user(uid) or str(uid)
+        name = user_name(uid) or str(uid)
         yield f"{name:<16}{group.entries:>14,}{group.entries / census.entries:>7.1%}{human_bytes(group.bytes):>12}"
 
 
@@ -197,11 +177,3 @@ def _binary(size: int) -> str:
 
 def _count_label(low: int, high: int) -> str:
     return f"{low:,}" if high - low <= 1 else f"{low:,} to {high - 1:,}"
-
-
-def _time(nanoseconds: int) -> str:
-    """Date of a time, which may lie where no calendar reaches."""
-    try:
-        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{nanoseconds // 10**9} s since 1970"

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from mpingest.scan.census import Group
+
+_BAR = 20
 
 
 def human_bytes(count: float) -> str:
@@ -18,3 +27,40 @@ def shown_path(path: bytes) -> str:
     """A path on one line, whatever it holds; "." for the root as a relative one."""
     text = os.fsdecode(path) or "."
     return text if text.isprintable() else repr(text)
+
+
+def time_text(nanoseconds: int) -> str:
+    """Date of a time in UTC, which may lie where no calendar reaches."""
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{nanoseconds // 10**9} s since 1970"
+
+
+@lru_cache
+def user_name(uid: int) -> str | None:
+    """Name of a user of this host, None where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+@lru_cache
+def group_name(gid: int) -> str | None:
+    """Name of a group of this host, None where there is none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return None
+
+
+def histogram(title: str, what: str, groups: Sequence[tuple[str, Group]], *, with_bytes: bool = True) -> Iterator[str]:
+    """A table of groups with their share of all entries, after an empty line."""
+    total = sum(group.entries for _, group in groups)
+    yield ""
+    yield f"{title:<16}{what:>14}" + (f"{'bytes':>19}" if with_bytes else "")
+    for label, group in groups:
+        share = group.entries / total if total else 0.0
+        size = f"{human_bytes(group.bytes):>12}" if with_bytes else ""
+        yield f"{label:<16}{group.entries:>14,}{share:>7.1%}{size}  {'#' * round(share * _BAR)}".rstrip()

@@ -12,6 +12,10 @@ merge       checkpoint + segments -> next checkpoint, in bounded memory, shared 
 checkpoint  Checkpoint: reading one directory, a subtree, all
 diff        DirectoryDiff: a directory against its rows; what "changed" and "settled" mean
 vanished    VanishedIndex: what is gone, found by its inode
+table_diff  two tables against each other
+totals      what a table holds in all
+export      rows as CSV, JSON lines, Parquet, paths
+parquet     the third of these, by pyarrow
 verify      reading a whole table and checking it
 
 Imports ``scan`` for the entry batch; knows nothing of iRODS, MPI or the job directory's layout.

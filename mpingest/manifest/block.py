@@ -134,6 +134,21 @@ class Block:
         bounds = self.bounds()
         return self.part((begin, end), (int(bounds[begin]), int(bounds[end])))
 
+    def select(self, where: npt.NDArray[np.bool_]) -> Block:
+        """The entries chosen by a boolean mask, shape (n,), and all directories."""
+        directories = self.directories.copy()
+        directories["rows"] = np.diff(np.concatenate(([0], np.cumsum(where)))[self.bounds()])
+        return Block(self.keys, directories, self.entries.select(where), self.results[where])
+
+    def paths(self) -> list[bytes]:
+        """Path of each entry, relative to the root."""
+        names = self.entries.names()
+        paths = []
+        for key, (start, stop) in zip(self.keys, itertools.pairwise(self.bounds().tolist()), strict=True):
+            prefix = directory_path(key) + b"/" if key else b""
+            paths += [prefix + name for name in names[start:stop]]
+        return paths
+
     def split(self, directory: int, row: int) -> tuple[Block, Block]:
         """Up to and from ``row``, where ``directory`` is the first one that no entry before ``row`` and no empty
         directory of the first part belongs to; a directory cut in two stands in both parts.

@@ -71,7 +71,9 @@ class Checkpoint:
     def __init__(self, table: TableReader) -> None:
         self._table = table
         self._block = lru_cache(CACHED_BLOCKS)(self._decode)
+        self.path = table.path
         self.attributes = table.attributes
+        self.program, self.version = table.program, table.version
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -94,8 +96,7 @@ class Checkpoint:
 
     def directory(self, path: bytes) -> DirectoryRows | None:
         """All that is known of one directory, None if nothing."""
-        key = directory_key(path)
-        pieces = list(self._pieces(key, key + b"\0"))
+        pieces = list(self.pieces(path))
         if len(pieces) <= 1:
             return pieces[0] if pieces else None
         entries = EntryBatch.concatenate([piece.entries for piece in pieces])
@@ -108,6 +109,28 @@ class Checkpoint:
         """
         key = directory_key(path)
         return self._pieces(key, key + b"\1" if key else None)
+
+    def pieces(self, path: bytes) -> Iterator[DirectoryRows]:
+        """One directory as consecutive pieces, of which each fits into a block; none if nothing is known of it."""
+        key = directory_key(path)
+        return self._pieces(key, key + b"\0")
+
+    def entry(self, path: bytes) -> tuple[np.void, np.void] | None:
+        """What is recorded of one entry: its ``ENTRY_DTYPE`` and ``RESULT_DTYPE``; None if nothing is."""
+        directory, _, name = path.rpartition(b"/")
+        for piece in self.pieces(directory):
+            names = piece.entries
+            if len(names) and names.name(len(names) - 1) >= name:
+                row = bisect_left(range(len(names)), name, key=names.name)
+                return (names.rows[row], piece.results[row]) if names.name(row) == name else None
+        return None
+
+    def blocks(self, path: bytes = b"") -> Iterator[Block]:
+        """All at and below a directory, block by block."""
+        key = directory_key(path)
+        stop = key + b"\1" if key else None
+        for index in self._table.blocks_between(key, stop):
+            yield self._table.block(index).between(key, stop)
 
     def __iter__(self) -> Iterator[DirectoryRows]:
         """All directories, in pieces as ``subtree`` gives them."""

@@ -42,6 +42,21 @@ def test_another_job_of_that_name_is_refused(tmp_path: Path) -> None:
         JobDirectory.of(str(tmp_path), JobSpec("job", b"/other", SPEC.target))
 
 
+def test_a_job_that_exists_is_found_and_others_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MpingestError, match=f"no job 'job' in {tmp_path}; there is no job at all"):
+        JobDirectory.existing(str(tmp_path), "job")
+    for name in ("later", "job"):
+        JobDirectory.of(str(tmp_path), JobSpec(name, SPEC.root, SPEC.target))
+    (tmp_path / "no job").mkdir()
+    assert JobDirectory.existing(str(tmp_path), "job") == JobDirectory.of(str(tmp_path), SPEC)
+    assert JobDirectory.existing(str(tmp_path), "job").name == "job"
+    for name in ("other", "no job", "", ".", "..", "../job", "job/runs"):
+        with pytest.raises(MpingestError, match=r"no job '.*' in .*; there are job, later$"):
+            JobDirectory.existing(str(tmp_path), name)
+    with pytest.raises(MpingestError, match="no job 'job' in /no/where; there is no job at all"):
+        JobDirectory.existing("/no/where", "job")
+
+
 def test_names_of_jobs_follow_from_root_and_target() -> None:
     name = JobSpec.named(None, b"/data/run 42", "/z/a").name
     assert name == JobSpec.named(None, b"/data/run 42", "/z/a").name
