@@ -130,7 +130,7 @@ def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, 
 
 def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tuple[int, str]]) -> FarmResult:
     """The result of all ranks, from each one's."""
-    rows = _gather_asleep(comm, np.append(share.row(), stopped))
+    rows = all_rows(comm, np.append(share.row(), stopped))
     stopped = bool(rows[:, -1].any())
     if stopped:  # else there is nothing to tell
         stalled = comm.bcast(stalled, COORDINATOR)
@@ -156,8 +156,13 @@ def _checked(rows: Counters, stopped: bool, stalled: Sequence[tuple[int, str]]) 
     return FarmResult(shares, stopped, stalled)
 
 
-def _gather_asleep(comm: MPI.Comm, row: Counters) -> Counters:
-    """Every rank's row on every rank, shape (ranks, len(row)); a barrier, too, that no one spins at."""
+def all_rows(comm: MPI.Comm | None, row: Counters) -> Counters:
+    """Every rank's row, int64, shape (ranks, len(row)), on every rank; a barrier, too, that no one spins at.
+
+    comm: None for a world of one rank. Collective.
+    """
+    if comm is None:
+        return row[np.newaxis]
     rows = np.empty((comm.size, len(row)), np.int64)
     wait_asleep(comm.Iallgather(row, rows))
     return rows

@@ -38,6 +38,10 @@ from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.pool import PoolClosed
 
+TURN_SECONDS = 2e-3
+"""How much work of scanning threads have before them, so that the main loop need not turn for each directory."""
+MOST_SCANS_AHEAD = 32
+"""Directories that this is at most: what has been given to threads cannot be stolen."""
 SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
@@ -144,6 +148,8 @@ class Pipeline:
     """By thread; none where it has nothing to do."""
     _pace: float = 0.0
     """Seconds that a thread lately took for an entry; 0 before the first."""
+    _scan_seconds: float = 0.0
+    """The same for a step of a scan."""
     _last_counts: tally.Counts = field(default_factory=tally.new_counts)
     _last_progress: float = 0.0
 
@@ -193,7 +199,14 @@ class Pipeline:
                     and len(self._slices) - busy < MOST_ASLEEP
                     and self._scanned(UnitKind.SLICE) < self._scanners
                 )
-            return self._scanned(UnitKind.SUBTREE) < self._scanners
+            return self._scanned(UnitKind.SUBTREE) < self._scanners + self._scans_ahead
+
+    @property
+    def _scans_ahead(self) -> int:
+        """Scans that may wait for a thread, so that it need not wait for the farm's main loop: no long work."""
+        if not self._scan_seconds or self._slices_waiting >= SLICES_AHEAD:
+            return 0
+        return min(MOST_SCANS_AHEAD, int(TURN_SECONDS / self._scan_seconds))
 
     @property
     def _scanners(self) -> int:
@@ -230,8 +243,8 @@ class Pipeline:
         return events
 
     def wait(self, seconds: float) -> None:
-        """Sleep until there is an event, at most that long."""
-        self._news.wait(seconds)
+        """Sleep until there is an event that can't wait for others, at most so long, or as a turn may take."""
+        self._news.wait(max(seconds, TURN_SECONDS / 2) if self._scans else seconds)
 
     def counters(self) -> npt.NDArray[np.int64]:
         """The tally, shape (tally.SIZE,)."""
@@ -392,11 +405,15 @@ class Pipeline:
     def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:
         """One step of a scan, which then goes back to its queue."""
         self._note(SCANNING, scan.relative)
+        began = time.monotonic()
+        units: list[Unit] | None = []
         with self.tools.profile.step(DIRECTORY_STEP, scan.relative):
-            units = next(scan.steps, None)
+            while units is not None and not units:
+                units = next(scan.steps, None)
         with self._changed:
             if self._abandoned:
                 return
+            self._scan_seconds = (self._scan_seconds + time.monotonic() - began) / 2
             if units is None:
                 self._scanning.remove(scan.unit)
                 self._events.append(Finished(scan.unit))
@@ -406,7 +423,9 @@ class Pipeline:
                 self._events.append(Spawned(units))
                 queue.append(scan)
                 self._wake()
-        self._news.set()
+            has_enough = bool(self._scans) and units is None
+        if not has_enough:
+            self._news.set()
 
     def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
         recorded = _Recording(self.tools.recorder, run.slice)

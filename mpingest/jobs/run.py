@@ -21,10 +21,10 @@ import numpy.typing as npt
 from mpingest.errors import MpingestError
 from mpingest.farm.collective import on_first
 from mpingest.farm.share import SHARE_DTYPE
-from mpingest.farm.transport import run_farm, wait_asleep
+from mpingest.farm.transport import all_rows, run_farm
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
-from mpingest.farm.world import abort_on_error, open_world
+from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.ingest.session import checked_session
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
@@ -82,7 +82,7 @@ def start(request: Request) -> Summary:
 
     Raises MpingestError, the same on all ranks, where it can't be run.
     """
-    comm = open_world()
+    comm = open_world_if_launched()
     with stops_as_errors(), ExitStack() as stack:
         opened = _open_run(comm, stack, request)
         began = time.monotonic()
@@ -109,7 +109,7 @@ def start_again(request: Request, interval: float, report: Callable[[Summary], N
             time.sleep(max(0.0, began + interval - time.monotonic()))
 
 
-def _open_run(comm: MPI.Comm, stack: ExitStack, request: Request) -> OpenRun:
+def _open_run(comm: MPI.Comm | None, stack: ExitStack, request: Request) -> OpenRun:
     """Checks what is asked for, locks the job, and takes in what a run that was cut off has left. Collective."""
     spec, job, notes = on_first(comm, lambda: _checked_job(stack, request))
     leftovers = merge_segments(comm, job, spec)
@@ -185,7 +185,7 @@ def check_checkpoint(job: JobDirectory) -> None:
         raise damaged_checkpoint(error) from error
 
 
-def _scan_and_ingest(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> Counted:
+def _scan_and_ingest(comm: MPI.Comm | None, opened: OpenRun, options: RunOptions) -> Counted:
     change = Change.MODIFIED if opened.root_changed else Change.UNCHANGED
     roots = [Subtree(b"", change, opened.root_row).to_unit()]
     if not options.detect_renames or not on_first(comm, lambda: os.path.exists(opened.job.checkpoint)):
@@ -248,7 +248,7 @@ def _visitor_of_what_is_new(tools: Tools, options: RunOptions) -> Visitor:
     return replace(_visitor(tools, options), renames=Renames(tools.checkpoint, index, tools.ingestor, tools.left))
 
 
-def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
+def _delete(comm: MPI.Comm | None, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
     """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
     roots: list[Unit] = []
     wanted, refused = on_first(comm, lambda: handler_of(options).may_delete), ""
@@ -256,7 +256,7 @@ def _delete(comm: MPI.Comm, opened: OpenRun, options: RunOptions) -> tuple[tally
         _merge(comm, opened)
         wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
-        return np.zeros((comm.size, tally.SIZE), np.int64), refused, ()
+        return all_rows(comm, tally.new_counts()), refused, ()
     counts, _, stalled = _farm(comm, opened, options, roots, _remover)
     if not stalled:
         _merge(comm, opened)
@@ -291,7 +291,7 @@ def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
 
 
 def _farm(
-    comm: MPI.Comm,
+    comm: MPI.Comm | None,
     opened: OpenRun,
     options: RunOptions,
     roots: list[Unit],
@@ -301,9 +301,10 @@ def _farm(
     counts = tally.new_counts()
     with abort_on_error(comm), ExitStack() as stack:
         pipeline = None
-        if comm.rank != COORDINATOR or comm.size == 1:
-            tools = stack.enter_context(open_tools(comm.rank, opened, options))
-            tools.pool.rate.set(options.max_stat_rate / max(1, comm.size - 1))  # until rank 0 says otherwise
+        rank, workers = (comm.rank, max(1, comm.size - 1)) if comm is not None else (COORDINATOR, 1)
+        if rank != COORDINATOR or comm is None or comm.size == 1:
+            tools = stack.enter_context(open_tools(rank, opened, options))
+            tools.pool.rate.set(options.max_stat_rate / workers)  # until rank 0 says otherwise
             pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, options.sessions))
         progress = _progress(opened.run)
         result = run_farm(
@@ -316,9 +317,7 @@ def _farm(
         )
         if pipeline:
             counts = pipeline.counters()
-    gathered = np.zeros((comm.size, tally.SIZE), np.int64)
-    wait_asleep(comm.Iallgather(counts, gathered))
-    return gathered, result.shares, result.stalled
+    return all_rows(comm, counts), result.shares, result.stalled
 
 
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
@@ -353,7 +352,7 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
         write_json(run.file("summary.json"), summary.to_json())
 
 
-def _merge(comm: MPI.Comm, opened: OpenRun) -> None:
+def _merge(comm: MPI.Comm | None, opened: OpenRun) -> None:
     """Take what was recorded into the checkpoint. Collective."""
     opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
 

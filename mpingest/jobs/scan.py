@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.farm.collective import on_first, reduce_bytes
-from mpingest.farm.transport import FarmResult, run_farm, wait_asleep
+from mpingest.farm.transport import FarmResult, all_rows, run_farm
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, csv_rows, paths0
@@ -231,11 +231,7 @@ class _Watch:
 
 def _gathered(comm: MPI.Comm | None, row: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """Every rank's row, ``RANK_DTYPE``, shape (ranks,)."""
-    if comm is None:
-        return row
-    rows = np.empty((comm.size, RANK_DTYPE.itemsize // 8), np.int64)
-    wait_asleep(comm.Iallgather(row.view(np.int64), rows))
-    return rows.view(RANK_DTYPE)[:, 0]
+    return all_rows(comm, row.view(np.int64)).view(RANK_DTYPE)[:, 0]
 
 
 def _merged(first: bytes, second: bytes) -> bytes:
