@@ -19,51 +19,52 @@ Measured with ``--full`` (1,000 entries a worker; ``flat`` as large as the large
     mode    shape      workers     entries  seconds  effic. bound    messages/s rank 0   steals  shares
     scan    namespace       64      64,000     0.36  82.2% work          4,788   7.7%      394  0.82-1.22
     scan    small           64      64,000     1.04  95.6% work          1,522   2.5%      313  0.99-1.02
-    scan    flat            64  26,646,573    53.37  99.9% path         10,697  18.2%  290,406  0.99-1.18
+    scan    flat            64  26,646,573    53.70  99.2% path          2,137   3.5%   43,801  0.98-1.17
     scan    chains          64      64,000     0.88  98.2% path            100   0.1%        9  0.00-6.40
-    ingest  namespace       64      64,000     7.48  97.5% work            236   0.4%      332  0.98-1.02
-    ingest  small           64      64,000     8.07  99.1% work            247   0.4%      332  1.00-1.00
-    ingest  flat            64  26,646,573  2960.20 100.0% work             19   0.0%    7,359  1.00-1.00
-    ingest  chains          64      64,000     7.30  97.7% work            208   0.4%      303  0.89-1.03
-    scan    namespace    1,024   1,024,000     2.13  95.0% servers      14,172  22.9%    7,017  0.94-1.57
-    scan    small        1,024   1,024,000     2.71  96.9% servers       8,966  14.9%    4,207  0.98-1.02
-    scan    flat         1,024  26,646,573    53.37  99.9% path         11,442  19.9%  345,418  0.78-18.17
+    ingest  namespace       64      64,000     7.48  97.5% work            236   0.4%      339  0.98-1.02
+    ingest  small           64      64,000     8.06  99.1% work            244   0.4%      337  1.00-1.00
+    ingest  flat            64  26,646,573  2960.22 100.0% work             19   0.0%    7,515  1.00-1.00
+    ingest  chains          64      64,000     7.30  97.7% work            228   0.4%      349  0.89-1.03
+    scan    namespace    1,024   1,024,000     2.12  95.2% servers      14,189  22.9%    6,994  0.94-1.51
+    scan    small        1,024   1,024,000     2.70  97.0% servers       8,845  14.7%    4,259  0.98-1.03
+    scan    flat         1,024  26,646,573    53.38  99.8% path          3,247   5.6%   80,152  0.93-18.84
     scan    chains       1,024   1,024,000     1.94  97.9% servers         811   0.8%      159  0.00-6.40
-    ingest  namespace    1,024   1,024,000     7.64  95.4% work          3,967   6.7%    5,944  0.97-1.04
-    ingest  small        1,024   1,024,000     8.28  98.2% work          3,162   5.5%    4,302  0.99-1.01
-    ingest  flat         1,024  26,646,573   185.89  99.5% work          5,587   9.3%  233,390  1.00-1.00
-    ingest  chains       1,024   1,024,000     7.43  96.0% work          3,718   6.2%    5,804  0.86-1.04
-    scan    namespace    4,096   4,096,000     8.18  98.7% servers      15,636  25.2%   29,829  0.93-1.66
-    scan    small        4,096   4,096,000    11.24  97.6% servers      11,482  19.4%   22,339  0.97-1.05
-    scan    flat         4,096  26,646,573    53.44  99.7% path          2,069   3.3%   26,163  0.84-76.34
+    ingest  namespace    1,024   1,024,000     7.66  95.2% work          3,895   6.6%    5,860  0.98-1.04
+    ingest  small        1,024   1,024,000     8.29  98.1% work          3,068   5.3%    4,209  0.99-1.01
+    ingest  flat         1,024  26,646,573   186.03  99.4% work          6,449  10.7%  272,439  1.00-1.01
+    ingest  chains       1,024   1,024,000     7.43  96.0% work          3,612   6.0%    5,597  0.86-1.04
+    scan    namespace    4,096   4,096,000     8.18  98.7% servers      15,614  25.2%   29,853  0.93-1.66
+    scan    small        4,096   4,096,000    11.24  97.6% servers      11,442  19.3%   22,220  0.97-1.05
+    scan    flat         4,096  26,646,573    53.56  99.5% path          1,035   1.7%   25,300  0.87-76.50
     scan    chains       4,096   4,096,000     7.73  98.4% servers         788   0.8%      639  0.00-6.40
-    ingest  namespace    4,096   4,096,000     9.07  89.1% servers      12,717  20.7%   27,472  0.91-1.17
-    ingest  small        4,096   4,096,000    11.74  93.4% servers      10,055  16.8%   22,993  0.95-1.07
-    ingest  flat         4,096  26,646,573    53.60  99.5% path         38,837  69.4% 1,223,927  0.99-1.16
-    ingest  chains       4,096   4,096,000     8.82  86.2% servers      25,270  41.8%   52,340  0.12-1.20
-    scan    namespace   10,000  10,000,000    19.83  99.4% servers      16,193  26.1%   75,308  0.93-1.77
-    scan    small       10,000  10,000,000    25.94  97.6% servers      10,337  17.3%   47,244  0.98-1.03
-    scan    flat        10,000  26,646,573    53.55  99.5% path          2,278   3.5%   26,158  0.56-186.68
+    ingest  namespace    4,096   4,096,000     9.09  88.8% servers      12,398  20.1%   27,346  0.92-1.17
+    ingest  small        4,096   4,096,000    11.70  93.8% servers       9,981  16.6%   23,481  0.95-1.07
+    ingest  flat         4,096  26,646,573    53.76  99.2% path         37,639  67.5% 1,224,489  0.99-1.16
+    ingest  chains       4,096   4,096,000     8.90  85.5% servers      22,550  37.1%   53,029  0.13-1.22
+    scan    namespace   10,000  10,000,000    19.83  99.4% servers      16,203  26.2%   75,430  0.93-1.76
+    scan    small       10,000  10,000,000    25.94  97.6% servers      10,340  17.3%   47,239  0.98-1.03
+    scan    flat        10,000  26,646,573    53.56  99.5% path          1,258   2.0%   25,318  0.75-186.56
     scan    chains      10,000  10,000,000    18.65  99.6% servers         842   0.8%    1,561  0.00-6.40
-    ingest  namespace   10,000  10,000,000    20.72  95.1% servers      15,569  25.2%   78,453  0.50-1.84
-    ingest  small       10,000  10,000,000    26.02  97.3% servers       9,115  15.3%   44,078  0.97-1.04
-    ingest  flat        10,000  26,646,573    53.96  98.8% path         25,442  42.5%  506,030  0.91-2.83
-    ingest  chains      10,000  10,000,000    19.43  95.6% servers      21,988  35.3%  103,091  0.07-1.25
-    scan    namespace   16,384  16,384,000    32.48  99.4% servers      16,392  26.5%  125,050  0.93-1.83
-    scan    small       16,384  16,384,000    42.45  97.4% servers       9,589  16.2%   67,960  0.98-1.03
-    scan    flat        16,384  26,646,573    53.57  99.5% path          2,507   3.8%   26,150  0.61-305.79
+    ingest  namespace   10,000  10,000,000    20.95  94.1% servers      14,675  23.6%   77,600  0.54-1.86
+    ingest  small       10,000  10,000,000    25.99  97.4% servers       8,859  14.8%   44,122  0.98-1.04
+    ingest  flat        10,000  26,646,573    54.41  98.0% path          8,084  14.2%  266,616  0.88-2.86
+    ingest  chains      10,000  10,000,000    19.41  95.7% servers      17,591  29.9%  146,825  0.05-1.50
+    scan    namespace   16,384  16,384,000    32.47  99.5% servers      16,397  26.5%  125,179  0.93-1.84
+    scan    small       16,384  16,384,000    42.44  97.4% servers       9,599  16.2%   67,951  0.98-1.04
+    scan    flat        16,384  26,646,573    53.54  99.5% path          1,500   2.3%   25,498  0.61-305.36
     scan    chains      16,384  16,384,000    30.54  99.6% servers         862   0.9%    2,559  0.00-6.40
-    ingest  namespace   16,384  16,384,000    34.04  94.9% servers      16,565  26.8%  138,090  0.57-2.15
-    ingest  chains      16,384  16,384,000    31.94  95.2% servers      21,056  33.8%  161,279  0.20-1.20
+    ingest  namespace   16,384  16,384,000    34.17  94.5% servers      15,783  25.4%  137,608  0.47-2.12
+    ingest  chains      16,384  16,384,000    31.95  95.2% servers      15,128  24.9%  162,483  0.11-1.20
 
 What limits it. In worlds of some thousand ranks the servers do, in nearly every row: there a farm has little to lose.
-Without that limit (``ceiling`` out of reach) 10,000 workers ingest ``namespace`` with 88.9 %, in 8.2 s, and ``chains``
-with 89.8 %; rank 0 then handles 25,000 to 32,000 messages/s. A scan alone would take 0.3 s there, which is less than it
+Without that limit (``ceiling`` out of reach) 10,000 workers ingest ``namespace`` with 86.0 %, in 8.5 s, and ``chains``
+with 85.0 %; rank 0 then handles 28,000 to 29,000 messages/s. A scan alone would take 0.3 s there, which is less than it
 takes to hand out the tree: 2.5 s, with rank 0 busy all the time. Of a run of a second or less much is the way from one
 root to all ranks (``scan namespace`` with 64 workers), and in ``ingest`` with 4,096 the servers and the work take about
 the same time, one after the other at first. Where there are more workers than there is to do at a time (``ingest flat``
 and ``ingest chains`` with 4,096 and more), the idle ones divide what others have begun again and again, and rank 0 is
-busy with that; so in large worlds only what is left for longer is divided (``transport.worth_seconds``).
+busy with that; so in large worlds only what is left for longer is divided, into parts that last
+(``transport.worth_seconds``, ``executor.Divisible``), and workers don't tell of each slice (``worker.FEW_SLICES``).
 """
 
 from __future__ import annotations
