@@ -326,7 +326,7 @@ class _Visit:
         """The files that need action, once all others are dealt with."""
         changes = comparison.change
         self.visitor.recorder.seen(self.subtree.relative, files, changes)
-        if not changes.any():
+        if self.was is None and not changes.any():
             return Slice(self.subtree.relative, files.slice(0, 0), np.empty(0, PLAN_DTYPE))
         plan = np.zeros(len(files), PLAN_DTYPE)
         # While it fails, what is recorded stays that with which it failed first.
