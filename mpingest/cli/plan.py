@@ -54,8 +54,9 @@ def plan(root: str, target: str | None, names: int, as_json: bool, **chosen: Any
 
     The requests are those of a run that finds in the collections only what the job has brought there. Collections that
     are there already are listed besides; of what they hold, what is as it should be takes no request, and anything else
-    one or two more. A handler is asked for what to do with each file (operation, delete_mode, collection_for) and for
-    nothing else; what it would have to ask the zone for is said not to be known.
+    one or two more. A small new file counts as a request of its own: in bundles a run takes fewer. A handler is asked
+    for what to do with each file (operation, delete_mode, collection_for) and for nothing else; what it would have to
+    ask the zone for is said not to be known.
 
     Renames are not looked for: what start --detect-renames would rename counts as gone and as new.
 

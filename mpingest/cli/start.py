@@ -13,6 +13,7 @@ from mpingest.cli.options import jobs_dir_option
 from mpingest.cli.scanning import excludes_of, scan_options
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
+from mpingest.ingest.bundle_mode import BundleMode
 from mpingest.jobs.log import LEVELS, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
 from mpingest.scan.links import FollowLinks
@@ -73,6 +74,22 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     is_flag=True,
     help="Have a SHA-256 of each file in the catalog: computed while it is read and verified by the server, or, of "
     "registered files, computed by the server.",
+)
+@click.option(
+    "--bundle",
+    type=click.Choice([mode.value for mode in BundleMode]),
+    default="auto",
+    show_default=True,
+    help="Send small new files (up to 4 MiB) together, as a tar file that the server extracts: where that pays, never, "
+    "or always. Names and sizes are verified afterwards, and the content of one file; of all with --checksum. Choose "
+    "never where the server's rules for each object that is put (acPostProcForPut, pep_api_data_obj_put_post) have to "
+    "run. Files for whose objects a handler has hooks, metadata() or acl() are put one by one in any case.",
+)
+@click.option(
+    "--preserve-mtime",
+    is_flag=True,
+    help="Objects that are put get the modify time of their files. Costs one request more for each: no server takes it "
+    "along with the content. Registered objects have it anyway.",
 )
 @scan_options
 @click.option(
@@ -188,6 +205,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
       mpingest start /data/run42 /tempZone/home/rods/run42
       mpiexec -n 8 mpingest start --operation put_sync /landing /tempZone/home/rods/landing
       mpingest start --operation put_sync --detect-renames --delete-mode trash /landing /tempZone/home/rods/landing
+      mpiexec -n 8 mpingest start --operation put --bundle never --checksum /landing /tempZone/home/rods/landing
       srun --mpi=pmi2 mpingest start --event-handler handler.py /lustre/proj /tempZone/home/rods/proj
 
     \b
@@ -236,6 +254,8 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         handler=chosen["event_handler"],
         append_json=chosen["append_json"],
         checksum=chosen["checksum"],
+        bundle=BundleMode(chosen["bundle"]),
+        preserve_mtime=chosen["preserve_mtime"],
         excludes=excludes_of(chosen),
         register_special=chosen["special"] == "register",
         follow=FollowLinks(chosen["follow_symlinks"]),

@@ -13,6 +13,7 @@ from mpingest.handler.declared import Avu, Permission, avus_of, permissions_of, 
 from mpingest.handler.operations import DeleteMode, Operation
 
 _ON_METADATA_CHANGE = ("pre_data_obj_modify", "post_data_obj_modify", "metadata", "acl")
+_FOR_SINGLE_OBJECTS = ("pre_data_obj_create", "post_data_obj_create", "metadata", "acl", "collection_for", "timeout")
 
 Meta = dict[str, Any]
 User = tuple[str, str]
@@ -82,6 +83,11 @@ class Handler:
     def wants_new_directories(self) -> bool:
         """Whether a directory whose collection is made makes a difference to the script."""
         return self.has("pre_coll_create") or self.has("post_coll_create")
+
+    @property
+    def wants_single_puts(self) -> bool:
+        """Whether the script does something about each object, or may take its time, so that none goes in a bundle."""
+        return any(map(self.has, _FOR_SINGLE_OBJECTS))
 
     @property
     def may_delete(self) -> bool:

@@ -7,9 +7,12 @@
 ``register``, ``put``    the steps of bringing something in; ``compare``: what is there already
 ``rename``               an object that follows its file to another name
 ``delete``               the step of taking something out
+``bundles``, ``archive`` many small new files as one tar file
+``content``              bytes of files; ``checksums``: as iRODS writes them
 ``attributes``           metadata and permissions
 ``names``, ``routes``    names of the catalog, and collections that the handler chooses
-``catalog``, ``wire``    the thin request layer, and its framing
+``catalog``              the thin request layer; ``messages``, ``wire``: its messages, and their framing
+``resources``            hierarchies of resources
 ``statuses``, ``retry``  what error numbers mean, and when a request is tried again
 ``deadline``             the time that an entry may take
 ``session``, ``users``   logging in, and on whose behalf

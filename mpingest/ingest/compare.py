@@ -10,7 +10,7 @@ import numpy as np
 from mpingest.handler.operations import Operation
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.catalog import Replica
-from mpingest.ingest.put import holds_checksum
+from mpingest.ingest.checksums import is_of_file
 from mpingest.ingest.register import NANOSECONDS, registered_as
 
 
@@ -27,19 +27,28 @@ class Finding:
 
 
 def compare_content(
-    row: np.void, path: bytes, operation: Operation, replicas: list[Replica], compute: Callable[[], str]
+    row: np.void,
+    path: bytes,
+    operation: Operation,
+    replicas: list[Replica],
+    compute: Callable[[], str],
+    *,
+    doubtful: bool,
 ) -> Finding:
     """Of an entry whose content is put.
 
     row: its lstat; path: absolute; compute: has the server compute the object's checksum, where it has none
+    doubtful: the object may be what is left of a bundle that was cut off: only its content tells
     """
     good = [replica for replica in replicas if replica.good]
-    if operation is Operation.PUT:
+    if operation is Operation.PUT and not doubtful:
         return Finding(adopted=bool(good))
     same_size = [replica for replica in good if replica.size == int(row["size"])]
-    if not same_size or any(replica.mtime == int(row["mtime_ns"]) // NANOSECONDS for replica in same_size):
-        return Finding(adopted=bool(same_size))
-    return Finding(adopted=holds_checksum(path, same_size[0].checksum or compute()))
+    if not same_size:
+        return Finding(adopted=False)
+    if not doubtful and any(replica.mtime == int(row["mtime_ns"]) // NANOSECONDS for replica in same_size):
+        return Finding(adopted=True)
+    return Finding(adopted=is_of_file(same_size[0].checksum or compute(), path))
 
 
 def compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:

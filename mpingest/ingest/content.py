@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
+import numpy as np
+
+# O_NONBLOCK: a pipe put in the file's place since the scan must not block the rank.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
 
 class SourceError(Exception):
     """The file could not be read; the message says why."""
@@ -54,8 +59,7 @@ class Source:
 def open_source(path: bytes) -> Iterator[Source]:
     """Open ``path``, a link followed. Raises SourceError where it isn't a regular file or can't be opened."""
     try:
-        # O_NONBLOCK: a pipe put in the file's place since the scan must not block the rank.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError as error:
         raise Vanished("vanished since it was scanned") from error
     except OSError as error:
@@ -65,3 +69,28 @@ def open_source(path: bytes) -> Iterator[Source]:
         if not stat.S_ISREG(status.st_mode):
             raise SourceError("is no longer a regular file")
         yield Source(file, status.st_size)
+
+
+def read_as_scanned(path: bytes, row: np.void) -> bytes | None:
+    """The content of a small regular file; None unless it is what ``row``, its stat, says, before and after."""
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except OSError:
+        return None
+    expected = int(row["inode"]), int(row["size"]), int(row["mtime_ns"])
+    try:
+        if _signature(os.fstat(descriptor)) != expected:
+            return None
+        content = os.read(descriptor, expected[1] + 1)
+        is_same = len(content) == expected[1] and _signature(os.fstat(descriptor)) == expected
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return content if is_same else None
+
+
+def _signature(status: os.stat_result) -> tuple[int, int, int] | None:
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

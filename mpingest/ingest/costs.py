@@ -3,7 +3,8 @@
 What else it may answer costs more: an object that is there unexpectedly, a parent that is missing, a busy server. What
 is there already and as it should be costs less.
 
-Logging in, and the look at target and resource before a run, are not counted.
+Logging in, and the look at target and resource before a run, are not counted. Files that go in a bundle cost less: how
+much depends on what comes together when.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ PERMISSIONS = 1
 _OPEN_AND_CLOSE = 2
 _SEEK = 1
 _CHECKSUM = 1
+_MTIME = 1
+_SENDING = (Request.PUT, Request.OVERWRITE, Request.APPEND)
 
 
 def entry_requests(
@@ -58,6 +61,7 @@ def entry_requests(
     *,
     checksum: bool,
     permissions: bool,
+    mtime: bool = False,
 ) -> npt.NDArray[np.int64]:
     """What entries cost that all take the same kind of request, shape (n,).
 
@@ -65,12 +69,15 @@ def entry_requests(
     known_sizes: bytes when they were last ingested, shape (n,)
     metadata:    which are to have some, bool, shape (n,)
     checksum:    the catalog is to have one of each;  permissions: they may be given some
+    mtime:       objects whose content is sent are to have that of their files
     """
     sizes = rows["size"]
     for_metadata = NEW_METADATA if request in (Request.PUT, Request.REGISTER) else OTHER_METADATA
     attributes: npt.NDArray[np.int64] = for_metadata * metadata + PERMISSIONS * permissions
     if request is Request.PUT:
         attributes = np.where(sizes <= SINGLE_MESSAGE_LIMIT, 0, attributes)  # they travel with the content
+    if request in _SENDING:
+        attributes = attributes + _MTIME * mtime
     if request in (Request.PUT, Request.OVERWRITE):
         return _put(sizes, checksum) + attributes
     if request is Request.APPEND:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.kinds import is_gone, is_unchanged, kind_avus, kind_of, reason_to_skip
 from mpingest.ingest.names import Name, UnusableName, text
 from mpingest.ingest.put import Upload
-from mpingest.ingest.register import Conflict, Registration
+from mpingest.ingest.register import NANOSECONDS, Conflict, Registration
 from mpingest.ingest.rename import Rename, Source
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.routes import KnownCollections
@@ -62,12 +63,16 @@ class IngestOptions:
     """How entries are ingested.
 
     resource:         where to, if the handler doesn't say; None for the server's choice
+    hierarchies:      of resources that have a single leaf below them, by name, down to that
     checksum:         the catalog is to have a checksum of each object, verified where content is sent
+    preserve_mtime:   objects whose content is sent get the modify time of their files
     register_special: register sockets, pipes and devices, too
     """
 
     resource: str | None = None
+    hierarchies: Mapping[str, str] = field(default_factory=dict)
     checksum: bool = False
+    preserve_mtime: bool = False
     register_special: bool = False
 
 
@@ -80,6 +85,11 @@ def failed(error: Exception) -> Result:
     code = error.status if isinstance(error, RequestError) else 0
     reason = error.strerror if isinstance(error, OSError) else ""
     return Result(Outcome.FAILED, code, reason or str(error))
+
+
+def changed_meanwhile(result: Result) -> Result:
+    """What becomes of an entry that is no longer what was scanned: the next run takes it again."""
+    return replace(result, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,15 @@ class EntryIngestor:
     def catalog(self) -> Catalog:
         """That of the user who runs the job."""
         return self.subjects.users.own
+
+    def resource_of(self, entry: Entry) -> str | None:
+        """Where an entry's object is to be, None for the server's choice. Raises HandlerFailure."""
+        return self.resource(self.handler.to_resource(entry.session, entry.meta))
+
+    def resource(self, name: str | None) -> str | None:
+        """The resource of that name, or the usual one: as requests are to name it."""
+        name = name or self.options.resource
+        return self.options.hierarchies.get(name, name) if name else None
 
     # What there is to do about an entry.
 
@@ -153,10 +172,13 @@ class EntryIngestor:
             self.logger.error("not tried again", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
             return None
 
-    def compare(self, relative: bytes, row: np.void, replicas: list[Replica]) -> Finding:
-        """How the entry compares with what the catalog has under its name. Raises ZoneGone, Interrupted."""
+    def compare(self, relative: bytes, row: np.void, replicas: list[Replica], *, doubtful: bool) -> Finding:
+        """How the entry compares with what the catalog has under its name. Raises ZoneGone, Interrupted.
+
+        doubtful: that may be what is left of a bundle that was cut off
+        """
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._compare(entry, replicas))
+            return self.subjects.work_on(relative, row, lambda entry: self._compare(entry, replicas, doubtful))
         except (RequestError, *REFUSALS):
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
@@ -247,7 +269,7 @@ class EntryIngestor:
             return Result(Outcome.SKIPPED, reason=reason)
         done = self._act(entry, operation, known)
         if not is_unchanged(entry.path, entry.row):
-            return replace(done, outcome=Outcome.UNSETTLED, reason="changed while it was ingested")
+            return changed_meanwhile(done)
         return done
 
     def _rename(self, entry: Entry, source: Source) -> Result | None:
@@ -312,10 +334,10 @@ class EntryIngestor:
             and operation.sends_content == before.sends_content
             and entry.name.reason == was.name.reason
             and entry.session is was.session
-            and self._resource(entry) == self._resource(was)
+            and self.resource_of(entry) == self.resource_of(was)
         )
 
-    def _compare(self, entry: Entry, replicas: list[Replica]) -> Finding:
+    def _compare(self, entry: Entry, replicas: list[Replica], doubtful: bool) -> Finding:
         operation = self._operation(entry)
         if operation is Operation.NO_OP:
             return Finding(adopted=False)
@@ -326,7 +348,10 @@ class EntryIngestor:
                 operation,
                 replicas,
                 lambda: self.retry.run(lambda: entry.catalog.checksum(entry.logical)),
+                doubtful=doubtful,
             )
+            if finding.adopted and doubtful and self.options.preserve_mtime:
+                self._set_mtime(entry)
         else:
             finding = compare_registration(entry.row, self._physical_path(entry), replicas)
         if finding.adopted:
@@ -443,7 +468,7 @@ class EntryIngestor:
 
     def _request(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
         catalog, retry, attributes = entry.catalog, self.retry, self._attributes(entry, operation)
-        resource = self._resource(entry)
+        resource = self.resource_of(entry)
         if operation.sends_content:
             keeps_existing = operation is Operation.PUT
             included = attributes.keywords()
@@ -461,6 +486,8 @@ class EntryIngestor:
                 exclusive,
             )
             upload.perform(request)
+            if upload.written and self.options.preserve_mtime:
+                self._set_mtime(entry)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
             return Result(Outcome.DONE, sent=upload.sent)
         physical = self._physical_path(entry)
@@ -480,6 +507,10 @@ class EntryIngestor:
         registration.perform(request)
         self._give(entry, attributes, made=registration.made)
         return Result(Outcome.DONE, registration.number)
+
+    def _set_mtime(self, entry: Entry) -> None:
+        mtime = int(entry.row["mtime_ns"]) // NANOSECONDS
+        self.retry.run(lambda: entry.catalog.set_mtime(entry.logical, mtime))
 
     def _attributes(self, entry: Entry, operation: Operation) -> Attributes:
         avus = entry.name.avus
@@ -504,9 +535,6 @@ class EntryIngestor:
             return False
         path = os.fsencode(physical)
         return path.startswith(os.path.join(self.subjects.job.root, b"")) and is_gone(path)
-
-    def _resource(self, entry: Entry) -> str | None:
-        return self.handler.to_resource(entry.session, entry.meta) or self.options.resource
 
     def _physical_path(self, entry: Entry) -> str:
         return self.handler.target_path(entry.session, entry.meta) or text(entry.path)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
-from mpingest.ingest.content import Digest, Source, SourceError, open_source
+from mpingest.ingest.checksums import digest_of, is_of_source, is_sha2, sha2
+from mpingest.ingest.content import Source, open_source
 from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
-
-_SHA2_PREFIX = "sha2:"
-_READ_SIZE = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -27,7 +24,7 @@ class Upload:
     exclusive:      an object that turns out to be there already with other content is somebody else's
     known_size:     bytes that the object had when it was last written, as recorded
     checksum:       the catalog is to have a checksum of the object, equal to that of what was read
-    sent:           bytes that went
+    written, sent:  whether content went, and its bytes
     made, carried:  whether there is a new object; whether ``included`` went with it
     """
 
@@ -41,6 +38,7 @@ class Upload:
     checksum: bool = False
     included: Mapping[str, str] | None = None
     exclusive: bool = False
+    written: bool = False
     sent: int = 0
     made: bool = False
     carried: bool = False
@@ -71,10 +69,9 @@ class Upload:
     def _check_content(self, replicas: list[Replica]) -> None:
         """Raises Conflict unless the object holds just what the file does."""
         with open_source(self.path) as source:
-            if any(replica.size == source.size for replica in replicas):
-                stored = self.catalog.checksum(self.logical)
-                if stored == (_sha2 if stored.startswith(_SHA2_PREFIX) else _md5)(source):
-                    return
+            same_size = any(replica.size == source.size for replica in replicas)
+            if same_size and is_of_source(self.catalog.checksum(self.logical), source):
+                return
         raise Conflict("an object of that name is there already, with other content")
 
     def _append(self) -> None:
@@ -84,10 +81,11 @@ class Upload:
             replicas = self.catalog.replicas(self.logical) if grown else []
             if any(replica.good and replica.size == self.known_size for replica in replicas):
                 if self.checksum:
-                    source.digest = _digest_of(source, self.known_size)
+                    source.digest = digest_of(source, hashlib.sha256(), self.known_size)
                 else:
                     source.seek(self.known_size)
                 self.sent = self.catalog.append(self.logical, source, self.known_size, self.resource)
+                self.written = True
                 self._verify(source)
                 return
         self._transfer(overwrite=True)
@@ -98,7 +96,7 @@ class Upload:
                 content = source.read(SINGLE_MESSAGE_LIMIT)
                 keywords = {} if overwrite else dict(self.included or {})
                 if self.checksum:
-                    keywords["verifyChksum"] = _sha2_text(hashlib.sha256(content))
+                    keywords["verifyChksum"] = sha2(hashlib.sha256(content))
                 self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=keywords)
                 self.sent, self.carried = len(content), not overwrite
             else:
@@ -107,6 +105,7 @@ class Upload:
                 source.digest = hashlib.sha256() if self.checksum else None
                 self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
                 self._verify(source)
+        self.written = True
 
     def _verify(self, source: Source) -> None:
         """Has the server read the object and compares. Raises RequestError where it holds other bytes."""
@@ -114,46 +113,11 @@ class Upload:
             return
         self._spoiled = True
         stored = self.catalog.checksum(self.logical, compute=True)
-        expected = _sha2_text(source.digest)
-        if not stored.startswith(_SHA2_PREFIX):  # the zone's default is MD5
+        if is_sha2(stored):
+            holds = stored == sha2(source.digest)
+        else:  # the zone's default is MD5
             source.seek(0)
-            expected = _md5(source)
-        if stored != expected:
-            raise RequestError(CHECKSUM_MISMATCH, f"the object's checksum is {stored}, the file's {expected}")
+            holds = is_of_source(stored, source)
+        if not holds:
+            raise RequestError(CHECKSUM_MISMATCH, f"the object's checksum {stored} is not that of the file")
         self._spoiled = False
-
-
-def holds_checksum(path: bytes, checksum: str) -> bool:
-    """Whether the content of a file has this checksum, as iRODS writes it; False where the file can't be read."""
-    try:
-        with open_source(path) as source:
-            return checksum == (_sha2 if checksum.startswith(_SHA2_PREFIX) else _md5)(source)
-    except SourceError:
-        return False
-
-
-def _sha2(source: Source) -> str:
-    digest = hashlib.sha256()
-    while chunk := source.read(_READ_SIZE):
-        digest.update(chunk)
-    return _sha2_text(digest)
-
-
-def _sha2_text(digest: Digest) -> str:
-    return _SHA2_PREFIX + base64.b64encode(digest.digest()).decode()
-
-
-def _digest_of(source: Source, size: int) -> Digest:
-    """The SHA-256 of the first ``size`` bytes, which are read."""
-    digest = hashlib.sha256()
-    while size and (chunk := source.read(min(size, _READ_SIZE))):
-        digest.update(chunk)
-        size -= len(chunk)
-    return digest
-
-
-def _md5(source: Source) -> str:
-    digest = hashlib.md5()
-    while chunk := source.read(_READ_SIZE):
-        digest.update(chunk)
-    return digest.hexdigest()

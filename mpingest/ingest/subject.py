@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mpingest.errors import MpingestError
-from mpingest.handler.calls import Handler, Logger
+from mpingest.handler.calls import Handler, Logger, User
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.deadline import Deadline, Watch
@@ -90,12 +90,12 @@ class Subjects:
         if meta and not stat.S_ISDIR(int(row["mode"])) and (collection := self.handler.collection_for(meta)):
             name = replace(name, path=routed_path(self.job.target, collection, name.path.rpartition("/")[2]))
             meta["target"] = name.path
-        with self._catalog(meta) as catalog:
+        with self.catalog_of(self.handler.as_user(meta)) as catalog:
             yield Entry(path, name, row, meta, catalog.until(deadline) if deadline else catalog)
 
     @contextmanager
-    def _catalog(self, meta: dict[str, Any]) -> Iterator[Catalog]:
-        user = self.handler.as_user(meta)
+    def catalog_of(self, user: User | None) -> Iterator[Catalog]:
+        """The catalog of a user, None for the one who runs the job. Raises UnusableUser."""
         if user is None:
             yield self.users.own
             return

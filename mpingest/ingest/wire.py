@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,14 @@ class Reply:
     error_text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A byte stream that is made while it is sent. size: bytes of all chunks together."""
+
+    size: int
+    chunks: Iterable[bytes]
+
+
 def escape(text: str) -> str:
     """Text for an element of a message."""
     return _ESCAPED.sub(lambda match: _ESCAPES[match[0]], text)
@@ -59,17 +68,19 @@ def pairs(keywords: dict[str, str]) -> str:
     return f"<KeyValPair_PI><ssLen>{len(keywords)}</ssLen>{keys}{values}</KeyValPair_PI>"
 
 
-def exchange(connection: Any, api: int, message: str, stream: bytes | memoryview = b"") -> Reply:
+def exchange(connection: Any, api: int, message: str, stream: bytes | Streamed = b"") -> Reply:
     """Send one request and read its reply.
 
-    Raises OSError where the connection breaks, UnicodeEncodeError where ``message`` can't be sent as UTF-8.
+    Raises OSError where the connection breaks, UnicodeEncodeError where ``message`` can't be sent as UTF-8, and what
+    the making of a stream raises, where the rest is missing.
     """
+    streamed = stream if isinstance(stream, Streamed) else Streamed(len(stream), (stream,) if stream else ())
     body = message.encode()
-    header = _HEADER.format(len(body), len(stream), api).encode()
+    header = _HEADER.format(len(body), streamed.size, api).encode()
     channel: socket.socket = connection.socket
     channel.sendall(len(header).to_bytes(4, "big") + header + body)
-    if stream:
-        channel.sendall(stream)
+    for chunk in streamed.chunks:
+        channel.sendall(chunk)
     return _receive(channel)
 
 

@@ -5,11 +5,13 @@
 ``root``       the directory that is to be scanned
 ``preflight``  what has to be right before anything is written
 ``units``      directories and slices as units of the farm
+``slices``     slices under way, on a rank
 ``pipeline``   a worker: scan, diff, collections, entries, in threads of its own
 ``renames``    what is gone, and there again under another name
 ``subtrees``   directories that are left for a later pass
 ``removal``    what is gone, once it is to be deleted
 ``tools``      what a rank works with: session, handler, checkpoint, recorder
+``remains``    bundles under way, and what is left of those of a killed run
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``merging``    what ranks recorded becomes the checkpoint, by all of them
 ``tally``      what is counted

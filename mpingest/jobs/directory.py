@@ -1,7 +1,7 @@
 """The job directory: where everything that outlives a run is kept, and the lock that keeps runs apart.
 
 <job>/job.json  checkpoint.h5  lock
-<job>/runs/0001/  manifest/  log/  failures/  progress.json  summary.json  failures.jsonl
+<job>/runs/0001/  manifest/  log/  failures/  bundles/  progress.json  summary.json  failures.jsonl
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class RunDirectory:
     def rank_failures(self) -> str:
         """A file of failures a rank, until they are joined."""
         return os.path.join(self.path, "failures")
+
+    @property
+    def bundles(self) -> str:
+        """Notes of bundles under way; see ``remains``."""
+        return os.path.join(self.path, "bundles")
 
     def file(self, name: str) -> str:
         """A file of the run."""

@@ -15,8 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +26,15 @@ import numpy.typing as npt
 from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
+from mpingest.ingest.bundles import MOST_FILES, Answer
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
 from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
-from mpingest.jobs.recorder import Records
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.renames import Renames
+from mpingest.jobs.slices import Part, Portion, Retry, SliceRun, next_bundle
 from mpingest.jobs.tools import Tools
 from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
 from mpingest.jobs.visit import Visitor
@@ -46,65 +49,14 @@ SLICES_AHEAD = 8
 """Slices that may wait for a rank before its scans pause."""
 SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
-CHUNK = 8
-"""Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
-RECORD_SECONDS = 1.0
-"""How long an outcome waits at most for those after it to be recorded together."""
+MOST_GATHERED = 100
+"""Slices that may wait to become bundles together."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
 SCANNING = "scanning"
 """What a thread says that it is doing in a directory."""
 PATIENCE_SECONDS = 10.0
 """How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
-
-
-@dataclass
-class _SliceRun:
-    """A slice under way, of which threads take chunks.
-
-    unfinished: entries without a final result; asleep: those of them that wait to be tried again, as a heap.
-    """
-
-    unit: Unit
-    slice: Slice
-    chunks: deque[range]
-    """Entries not begun, in order and without gaps."""
-    unfinished: int
-    asleep: list[_Retry] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, unit: Unit) -> _SliceRun:
-        content = Slice.from_unit(unit)
-        count = len(content.entries)
-        chunks = deque(range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
-        return cls(unit, content, chunks, count)
-
-    def split_off(self, chunks: int) -> Unit:
-        """The last of the chunks not begun, as a slice of their own."""
-        taken = [self.chunks.pop() for _ in range(min(chunks, len(self.chunks)))]
-        start, stop = taken[-1].start, taken[0].stop
-        self.unfinished -= stop - start
-        content = self.slice
-        return Slice(content.relative, content.entries.slice(start, stop), content.plan[start:stop]).to_unit()
-
-    @property
-    def not_begun(self) -> int:
-        """Entries in ``chunks``."""
-        return self.chunks[-1].stop - self.chunks[0].start if self.chunks else 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether it has anything to do but wait."""
-        return self.unfinished > len(self.asleep)
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Retry:
-    """An entry of a slice that failed ``tries`` times, to be tried again at ``due`` on the monotonic clock."""
-
-    due: float
-    index: int
-    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +88,7 @@ class Pipeline:
     tools: Tools
     sessions: int
     _events: deque[Spawned | Finished] = field(default_factory=deque)
-    _slices: deque[_SliceRun] = field(default_factory=deque)
+    _slices: deque[SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
     _looks: deque[_Scan] = field(default_factory=deque)
     _scanning: list[Unit] = field(default_factory=list)
@@ -189,13 +141,13 @@ class Pipeline:
     # What the farm asks, from the main thread.
 
     def room_for(self, kind: UnitKind) -> bool:
-        """One slice under way keeps all threads busy; one more keeps them so at its end."""
+        """One slice under way keeps all threads busy; one more keeps them so at its end. A bundle may hold many."""
         with self._changed:
             if kind is UnitKind.SLICE:
                 busy = sum(run.busy for run in self._slices)
                 # Whether a slice is one to look at or one to ingest shows only when it begins.
                 return (
-                    busy < 2
+                    (busy < 2 or self._gathers())
                     and len(self._slices) - busy < MOST_ASLEEP
                     and self._scanned(UnitKind.SLICE) < self._scanners
                 )
@@ -207,6 +159,14 @@ class Pipeline:
         if not self._scan_seconds or self._slices_waiting >= SLICES_AHEAD:
             return 0
         return min(MOST_SCANS_AHEAD, int(TURN_SECONDS / self._scan_seconds))
+
+    def _gathers(self) -> bool:
+        """Whether more slices are wanted for a bundle of them all."""
+        return (
+            len(self._slices) < MOST_GATHERED
+            and any(run.bundles and run.slice.fresh for run in self._slices)
+            and sum(run.not_begun for run in self._slices) < MOST_FILES
+        )
 
     @property
     def _scanners(self) -> int:
@@ -225,7 +185,7 @@ class Pipeline:
                 assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
                 self._looks.append(_Scan(unit, unseen.relative, self.visitor.look(unseen)))
             elif unit.kind is UnitKind.SLICE:
-                self._slices.append(_SliceRun.of(unit))
+                self._slices.append(SliceRun.of(unit, self.tools.bundler))
             else:
                 subtree = Subtree.from_unit(unit)
                 self._scanning.append(unit)
@@ -274,7 +234,7 @@ class Pipeline:
         with self._changed:
             size = max(1, sum(len(run.chunks) for run in self._slices) // (parts + 1))
             for run in reversed(list(self._slices)):
-                while run.chunks and len(units) < parts:
+                while run.not_begun and len(units) < parts:
                     units.append(run.split_off(size))
                 if not run.unfinished:
                     self._finish_slice(run)
@@ -390,12 +350,21 @@ class Pipeline:
         for run in self._slices:
             if run.asleep and run.asleep[0].due <= now:
                 retry = heapq.heappop(run.asleep)
-                return lambda: self._ingest(run, (retry.index,), retry.tries)
+                return partial(self._ingest, Part(run, (retry.index,)), retry.tries)
         for run in self._slices:
+            if run.bundles:
+                return self._next_bundle(run)
             if run.chunks:
-                chunk = run.chunks.popleft()
-                return lambda: self._ingest(run, chunk)
+                return partial(self._ingest, Part(run, run.chunks.popleft()))
         return None
+
+    def _next_bundle(self, run: SliceRun) -> Callable[[], None]:
+        parts = next_bundle(run, self._slices, self.sessions)
+        if self.tools.bundler.pays(sum(len(part.indices) for part in parts)):
+            return partial(self._ingest_bundle, parts)
+        for part in parts:
+            part.run.add_chunks(part.indices)
+        return partial(self._ingest, Part(run, run.chunks.popleft()))
 
     def _nap(self) -> float:
         """Seconds for which there may be nothing to do."""
@@ -427,60 +396,95 @@ class Pipeline:
         if not has_enough:
             self._news.set()
 
-    def _ingest(self, run: _SliceRun, indices: Sequence[int], tries: int = 0) -> None:
-        recorded = _Recording(self.tools.recorder, run.slice)
-        retries = []
+    def _ingest(self, part: Part, tries: int = 0) -> None:
+        portion = Portion(part.run, self.tools.recorder)
         began = time.monotonic()
-        for index in indices:
+        for index in part.indices:
             if self.tools.ending.is_set():
-                break
-            result = self._outcome(run.slice, index)
-            delay = self._delay(run.slice, index, tries + 1) if result.outcome is Outcome.FAILED else None
-            if delay is None:
-                recorded.add(index, result)
-            else:
-                retries.append(_Retry(time.monotonic() + delay, index, tries + 1))
-        recorded.flush()
-        if retries:
-            self.tools.recorder.add(tally.RETRIED, len(retries))
-        if self.tools.ending.is_set():
-            return  # nobody asks for the rest any more
-        self._pace = (self._pace + (time.monotonic() - began) / len(indices)) / 2
+                portion.record()
+                return  # nobody asks for the rest any more
+            self._take(portion, index, self._outcome(part.run.slice, index), tries)
+        self._note_pace(began, len(part.indices))
+        self._close(portion)
+
+    def _ingest_bundle(self, parts: Sequence[Part]) -> None:
+        began = time.monotonic()
+        entries = [(part.run.slice, index) for part in parts for index in part.indices]
+        first = entries[0][0].file(entries[0][1])
+        self._note("bundling", first.relative)
+        answers = self._sent_together(entries, fresh=parts[0].run.slice.fresh)
+        self._note_pace(began, len(entries))
+        for part in parts:
+            portion = Portion(part.run, self.tools.recorder)
+            for index, answer in zip(part.indices, islice(answers, len(part.indices)), strict=True):
+                if isinstance(answer, Result):
+                    self._take(portion, index, answer)
+                    self.tools.recorder.add(tally.BUNDLED, not answer.source)
+                else:
+                    portion.alone[index] = answer
+            self._close(portion)
+
+    def _sent_together(self, entries: Sequence[tuple[Slice, int]], *, fresh: bool) -> Iterator[Answer]:
+        """What became of each entry of a bundle, but for those that were renamed."""
+        renamed = [self._renamed(content, index) for content, index in entries]
+        kept = zip(entries, renamed, strict=True)
+        files = [content.file(index) for (content, index), result in kept if result is None]
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(self.tools.profile.step(ENTRY_STEP, file.relative))
+            answers = iter(self.tools.bundler.ingest(files, fresh=fresh))
+        return (next(answers) if result is None else result for result in renamed)
+
+    def _take(self, portion: Portion, index: int, result: Result, tries: int = 0) -> None:
+        """An entry that failed ``tries`` times before came to a result: it is done with, or to be tried again."""
+        if result.unrecorded and self._renames:
+            file = portion.run.slice.file(index)
+            self._renames.keep(file.relative, file.row)
+        delay = self._delay(portion.run.slice, index, tries + 1) if result.outcome is Outcome.FAILED else None
+        if delay is None:
+            portion.add(index, result)
+        else:
+            portion.retries.append(Retry(time.monotonic() + delay, index, tries + 1))
+
+    def _close(self, portion: Portion) -> None:
+        portion.record()
+        if portion.retries:
+            self.tools.recorder.add(tally.RETRIED, len(portion.retries))
         with self._changed:
             if self._abandoned:
                 return
-            for retry in retries:
-                heapq.heappush(run.asleep, retry)
-            run.unfinished -= len(indices) - len(retries)
-            if run.unfinished:
+            portion.hand_back()
+            if portion.run.unfinished:
                 self._wake()
-                return
-            self._finish_slice(run)
+            else:
+                self._finish_slice(portion.run)
 
-    def _finish_slice(self, run: _SliceRun) -> None:
+    def _note_pace(self, began: float, entries: int) -> None:
+        self._pace = (self._pace + (time.monotonic() - began) / entries) / 2
+
+    def _finish_slice(self, run: SliceRun) -> None:
         self._slices.remove(run)
         self._events.append(Finished(run.unit))
         self._news.set()
 
     def _outcome(self, content: Slice, index: int) -> Result:
-        relative = os.path.join(content.relative, content.entries.name(index))
-        self._note("ingesting", relative)
-        with self.tools.profile.step(ENTRY_STEP, relative):
-            return self._act(content, index, relative)
+        file = content.file(index)
+        self._note("ingesting", file.relative)
+        with self.tools.profile.step(ENTRY_STEP, file.relative):
+            change, _again, situation, _settled, _alone, replica, known_size = content.plan[index].tolist()
+            if change == Change.DELETED:
+                return self.tools.ingestor.remove(file.relative, file.row, known_size)
+            if (renamed := self._renamed(content, index)) is not None:
+                return renamed
+            known = Known(Situation(situation), replica, known_size)
+            return self.tools.ingestor.ingest(file.relative, file.row, known)
 
-    def _act(self, content: Slice, index: int, relative: bytes) -> Result:
-        row = content.entries.rows[index]
-        change, _again, situation, is_settled, replica, known_size = content.plan[index].tolist()
-        if change == Change.DELETED:
-            return self.tools.ingestor.remove(relative, row, known_size)
-        result = self._renames.file(relative, row) if self._renames and change == Change.NEW else None
-        if result is None:
-            result = self.tools.ingestor.ingest(relative, row, Known(Situation(situation), replica, known_size))
-        if result.unrecorded and self._renames:
-            self._renames.keep(relative, row)
-        if result.outcome is Outcome.DONE and not is_settled:
-            return replace(result, outcome=Outcome.UNSETTLED)
-        return result
+    def _renamed(self, content: Slice, index: int) -> Result | None:
+        """The result of a new name that stands for what has vanished; None where it doesn't."""
+        if not self._renames or content.plan[index]["change"] != Change.NEW:
+            return None
+        file = content.file(index)
+        return self._renames.file(file.relative, file.row)
 
     @property
     def _renames(self) -> Renames | None:
@@ -489,31 +493,5 @@ class Pipeline:
     def _delay(self, content: Slice, index: int, tries: int) -> float | None:
         if content.plan[index]["change"] == Change.DELETED:
             return None
-        relative = os.path.join(content.relative, content.entries.name(index))
-        return self.tools.ingestor.next_try(relative, content.entries.rows[index], tries)
-
-
-class _Recording:
-    """Outcomes of a slice on their way to the recorder: soon, for what is not recorded a killed run does again."""
-
-    def __init__(self, recorder: Records, content: Slice) -> None:
-        self._recorder = recorder
-        self._content = content
-        self._outcomes: dict[int, Result] = {}
-        self._since = time.monotonic()
-
-    def add(self, index: int, result: Result) -> None:
-        """An entry is done with."""
-        self._outcomes[index] = result
-        if time.monotonic() - self._since > RECORD_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Record what was added."""
-        if self._outcomes:
-            content, indices = self._content, np.array(list(self._outcomes), np.intp)
-            changes = content.plan["change"][indices]
-            entries = content.entries.select(indices)
-            self._recorder.entries(content.relative, entries, changes, list(self._outcomes.values()))
-        self._outcomes.clear()
-        self._since = time.monotonic()
+        file = content.file(index)
+        return self.tools.ingestor.next_try(file.relative, file.row, tries)

@@ -11,7 +11,7 @@ import math
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -21,10 +21,12 @@ import numpy.typing as npt
 import structlog
 
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.handler.calls import Handler, HandlerFailure
+from mpingest.handler.calls import Handler, HandlerFailure, User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest import costs
 from mpingest.ingest.actions import ACTIONS, Hook, Situation
+from mpingest.ingest.bundle_mode import BundleMode
+from mpingest.ingest.bundles import Bundler
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, Result, as_gone, failed
 from mpingest.ingest.kinds import reason_to_skip
@@ -164,6 +166,7 @@ class Forecaster(EntryIngestor):
                 named | by_kind | self.handler.has("metadata"),
                 checksum=self.options.checksum,
                 permissions=self.handler.has("acl"),
+                mtime=self.options.preserve_mtime,
             )
             requests = int(needed.sum())
         with self.ledger.open() as forecast:
@@ -323,6 +326,13 @@ class Foresight:
     def seal_if_due(self) -> None: ...  # noqa: D102
 
 
+class NoBundles:
+    """Nothing is sent, so there is nothing to note."""
+
+    def begun(self, tar: str, user: User | None, directories: Iterable[bytes]) -> None: ...  # noqa: D102
+    def ended(self, tar: str) -> None: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Visits directories as ``visitor`` does; what it finds to ingest is counted and goes no further."""
@@ -360,12 +370,18 @@ def open_planner(
     logger = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     subjects = Subjects(job_facts(spec, options), handler, naming, Users(Catalog(NoZone()), session_for), logger)
     ledger = Ledger(forecast)
-    how = IngestOptions(options.resource, options.checksum, options.register_special)
+    how = IngestOptions(
+        options.resource,
+        checksum=options.checksum,
+        preserve_mtime=options.preserve_mtime,
+        register_special=options.register_special,
+    )
     ingestor = Forecaster(subjects, RetryPolicy(options.zone_timeout, ending), how, ledger=ledger)
     foresight = Foresight(ledger, ingestor, options.delete_unknown)
     with ExitStack() as stack:
         pool = stack.enter_context(StatPool(options.stat_threads))
-        tools = Tools(ingestor, checkpoint, foresight, ending, math.inf, Profile(subjects), pool)
+        bundler = Bundler(ingestor, BundleMode.NEVER, NoBundles(), "")
+        tools = Tools(ingestor, bundler, checkpoint, foresight, ending, math.inf, Profile(subjects), pool)
         known = None if options.ignore_cache else checkpoint
         # What is in the collections that never was a file, nobody knows without a zone.
         as_far_as_known = replace(options, delete_unknown=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from irods.models import Collection, CollectionAccess, Group, Resource, User
+from irods.models import Collection, CollectionAccess, Group, User
 
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.handler.operations import Operation
 from mpingest.ingest.delete import COMPATIBLE
 from mpingest.ingest.names import MAX_PATH
+from mpingest.ingest.resources import Resources
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
@@ -97,17 +98,18 @@ def check_delete_unknown(handler: Handler) -> None:
             raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
 
 
-def check_resource(session: Any, name: str | None, operation: Operation) -> None:
-    """Raises MpingestError where the zone has no such resource, or it takes no objects under that name."""
+def checked_hierarchies(session: Any, name: str | None, operation: Operation) -> dict[str, str]:
+    """Ways down to leaves (see ``Resources.hierarchies``).
+
+    Raises MpingestError where the zone has no resource ``name``, or it takes no objects under that name.
+    """
+    resources = Resources.of(session)
     if name is None:
-        return
-    rows = list(session.query(Resource.id, Resource.parent).filter(Resource.name == name))
-    if not rows:
+        return resources.hierarchies()
+    if name not in resources.parents:
         raise MpingestError(f"resource {name}: zone {session.zone} has no such resource")
-    (row,) = rows
-    if not row[Resource.parent]:
-        return
-    if list(session.query(Resource.id).filter(Resource.parent == str(row[Resource.id]))):
+    if resources.parents[name] and name in resources.children:
         raise MpingestError(f"resource {name}: is in the middle of a hierarchy: name the resource at its top")
-    if operation.sends_content:
+    if resources.parents[name] and operation.sends_content:
         raise MpingestError(f"resource {name}: is part of a hierarchy: to put, name the resource at its top")
+    return resources.hierarchies()

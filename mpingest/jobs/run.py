@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +26,9 @@ from mpingest.farm.transport import all_rows, run_farm
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
-from mpingest.ingest.session import checked_session
+from mpingest.handler.calls import User
+from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.session import checked_session, own_session, session_for
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
@@ -35,11 +38,12 @@ from mpingest.jobs.preflight import (
     check_delete_mode,
     check_delete_unknown,
     check_may_relocate,
-    check_resource,
     check_writable,
+    checked_hierarchies,
     checked_jobs_directory,
     checked_target,
 )
+from mpingest.jobs.remains import forget_remains, settle_remains
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.root import checked_root
@@ -111,17 +115,17 @@ def start_again(request: Request, interval: float, report: Callable[[Summary], N
 
 def _open_run(comm: MPI.Comm | None, stack: ExitStack, request: Request) -> OpenRun:
     """Checks what is asked for, locks the job, and takes in what a run that was cut off has left. Collective."""
-    spec, job, notes = on_first(comm, lambda: _checked_job(stack, request))
+    spec, job, notes, hierarchies = on_first(comm, lambda: _checked_job(stack, request))
     leftovers = merge_segments(comm, job, spec)
-    opened = on_first(comm, lambda: _new_run(spec, job, notes, request.options))
+    opened = on_first(comm, lambda: _new_run(spec, job, notes, request.options, hierarchies))
     if leftovers:
         opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
         opened.notes.extend(notes_on(leftovers))
     return opened
 
 
-def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirectory, list[str]]:
-    """The job, locked, and what to know of it."""
+def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirectory, list[str], dict[str, str]]:
+    """The job, locked, what to know of it, and the hierarchies of the zone's resources."""
     options = request.options
     handler = handler_of(options)
     root = checked_root(request.root, allow_empty=options.allow_empty)
@@ -131,7 +135,7 @@ def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirect
     try:
         target = checked_target(request.target, session.zone)
         check_writable(session, target)
-        check_resource(session, options.resource, options.operation)
+        hierarchies = checked_hierarchies(session, options.resource, options.operation)
         spec = JobSpec.named(request.job_name, root, target)
         jobs_directory = checked_jobs_directory(request.jobs_directory, root)
         check_delete_mode(handler, session, root_meta(spec, options))
@@ -142,18 +146,36 @@ def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirect
     finally:
         session.cleanup()
     check_checkpoint(job)
-    return spec, job, [lock.note] if lock.note else []
+    return spec, job, [lock.note] if lock.note else [], hierarchies
 
 
-def _new_run(spec: JobSpec, job: JobDirectory, notes: list[str], options: RunOptions) -> OpenRun:
+def _new_run(
+    spec: JobSpec, job: JobDirectory, notes: list[str], options: RunOptions, hierarchies: dict[str, str]
+) -> OpenRun:
     before = last_summary(job)
     notes += note_another_way(before, options)
+    earlier, run = job.runs(), job.new_run()
+    with _catalogs() as catalog_of:
+        doubts = settle_remains(earlier, run, catalog_of, notes)
     root_row = entry_row(os.stat(spec.root))
-    opened = OpenRun(
-        spec, job, job.new_run(), notes, root_row, int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
-    )
+    root_changed = int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
+    opened = OpenRun(spec, job, run, notes, root_row, root_changed, hierarchies, doubts)
     call_job_hook("pre_job", opened, options)
     return opened
+
+
+@contextmanager
+def _catalogs() -> Iterator[Callable[[User | None], Catalog]]:
+    """Gives catalogs by user, each with a session of its own from the first time that it is asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def catalog_of(user: User | None) -> Catalog:
+            session = session_for(user) if user else own_session()
+            stack.callback(session.cleanup)
+            return Catalog(session)
+
+        yield catalog_of
 
 
 def last_summary(job: JobDirectory) -> dict[str, Any]:
@@ -235,7 +257,7 @@ def _add(one: Counted, other: Counted) -> Counted:
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
     links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
-    return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options)
+    return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options, doubts=tools.doubts)
 
 
 def _visitor_of_what_is_known(tools: Tools, options: RunOptions) -> Visitor:
@@ -322,6 +344,9 @@ def _farm(
 
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
     counts, shares, stalled = counted
+    if not stalled:
+        with _catalogs() as catalog_of:
+            forget_remains(opened.run, catalog_of, opened.notes)
     with own_trouble():
         _join_failures(opened.run)
     failures = opened.run.file("failures.jsonl")

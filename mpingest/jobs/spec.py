@@ -13,6 +13,7 @@ from typing import Any
 from mpingest.errors import MpingestError
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
+from mpingest.ingest.bundle_mode import BundleMode
 from mpingest.jobs.log import LogOptions
 from mpingest.scan.excludes import Excludes
 from mpingest.scan.links import FollowLinks
@@ -57,6 +58,7 @@ class RunOptions:
     operation, resource, user: for entries whose handler doesn't say.  handler: path of the script.
     append_json: what the handler finds in ``meta["append_json"]``.
     checksum: the catalog is to have a checksum of each object.
+    bundle: when small new files are put together.  preserve_mtime: objects that are put get their files' modify time.
     excludes: what is not looked at.
     register_special: register sockets, pipes and devices, too.  follow: which links are followed.
     stat_threads: stats in flight at most, per rank.  max_stat_rate: stats a second of all ranks together.
@@ -79,6 +81,8 @@ class RunOptions:
     handler: str | None = None
     append_json: Any = None
     checksum: bool = False
+    bundle: BundleMode = BundleMode.AUTO
+    preserve_mtime: bool = False
     excludes: Excludes = field(default_factory=Excludes)
     register_special: bool = False
     follow: FollowLinks = FollowLinks.NO

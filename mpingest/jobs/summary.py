@@ -95,6 +95,8 @@ class Summary:
         requests, changing = int(total[tally.REQUESTS]), int(total[tally.CATALOG_CHANGES])
         sent = human_bytes(int(total[tally.SENT]))
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
+        if bundled := int(total[tally.BUNDLED]):
+            yield f"  bundled      {bundled:,} small files"
         if retried := int(total[tally.RETRIED]):
             yield f"  retried      {retried:,} times in this run, as max_retries() of the handler asks"
         if excluded := int(total[tally.EXCLUDED]):

@@ -9,14 +9,14 @@ from mpingest.manifest.states import Change, Outcome
 
 DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT = range(5)
 """Directories scanned; other entries seen and their bytes; collections made; bytes of content sent."""
-REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED, RETRIED = range(5, 10)
+REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED, RETRIED, BUNDLED = range(5, 11)
 """Requests; those of them that change the catalog; directories whose collection or scan failed; names that were
 
-excluded; times that an entry was tried again.
+excluded; times that an entry was tried again; entries that came in with a bundle.
 """
-RENAMED, DIRECTORIES_RENAMED = range(10, 12)
+RENAMED, DIRECTORIES_RENAMED = range(11, 13)
 """Files whose objects followed them to another name, alone or with a directory; directories, with all below them."""
-_CHANGES = 12
+_CHANGES = 13
 _OUTCOMES = _CHANGES + len(Change)
 SIZE = _OUTCOMES + len(Outcome)
 
@@ -70,6 +70,7 @@ def as_mapping(counts: Counts) -> dict[str, int]:
         "retried": RETRIED,
         "renamed": RENAMED,
         "directories_renamed": DIRECTORIES_RENAMED,
+        "bundled": BUNDLED,
     }
     named = {name: int(counts[index]) for name, index in plain.items()}
     named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from mpingest.handler.calls import Defaults, Handler
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
+from mpingest.ingest.bundles import Bundler, bundle_stem
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor, IngestOptions
 from mpingest.ingest.names import Naming
@@ -28,6 +29,7 @@ from mpingest.jobs.directory import JobDirectory, RunDirectory
 from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder, Records
+from mpingest.jobs.remains import BundleNotes
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.subtrees import SubtreeFile
 from mpingest.manifest.checkpoint import Checkpoint
@@ -39,7 +41,11 @@ from mpingest.scan.pool import StatPool
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """What every rank has to know of the run. root_row: lstat of the root; root_changed: since the last run ended."""
+    """What every rank has to know of the run.
+
+    root_row: lstat of the root; root_changed: since the last run ended; hierarchies: see ``IngestOptions``
+    doubts: see ``Visitor``
+    """
 
     spec: JobSpec
     job: JobDirectory
@@ -47,6 +53,8 @@ class OpenRun:
     notes: list[str]
     root_row: np.void
     root_changed: bool
+    hierarchies: dict[str, str]
+    doubts: dict[bytes, int]
 
 
 class Ending(threading.Event):
@@ -79,9 +87,11 @@ class Tools:
     """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
 
     idle_seconds: after which a connection that nobody uses is closed. left: what is for a later pass, if there is one.
+    doubts: see ``Visitor``.
     """
 
     ingestor: EntryIngestor
+    bundler: Bundler
     checkpoint: Checkpoint | None
     recorder: Records
     ending: Ending
@@ -89,6 +99,7 @@ class Tools:
     profile: Profile
     pool: StatPool
     left: SubtreeFile | None = None
+    doubts: Mapping[bytes, int] = field(default_factory=dict)
 
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
@@ -129,15 +140,22 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
             os.makedirs(run.profile, mode=0o700, exist_ok=True)
             profile_log = open_log(run.profile, options.profile, rank, spec.name, run.number)
             profile = Profile(subjects, stack.enter_context(profile_log))
-        how = IngestOptions(resource, options.checksum, options.register_special)
+        how = IngestOptions(
+            resource, opened.hierarchies, options.checksum, options.preserve_mtime, options.register_special
+        )
         ingestor = EntryIngestor(subjects, retry, how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
         logger.info("rank started", sessions=options.sessions)
+        notes = BundleNotes(run, rank)
+        stack.callback(notes.close)
+        bundler = Bundler(ingestor, options.bundle, notes, bundle_stem(spec.name, run.number, rank))
         pool = stack.enter_context(StatPool(options.stat_threads))
         left = stack.enter_context(closing(SubtreeFile(run.left, rank)))
-        tools = Tools(ingestor, checkpoint, recorder, ending, options.idle_seconds, profile, pool, left)
+        tools = Tools(
+            ingestor, bundler, checkpoint, recorder, ending, options.idle_seconds, profile, pool, left, opened.doubts
+        )
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
 

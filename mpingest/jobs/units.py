@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.handler.operations import Operation
+from mpingest.ingest.bundles import File
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.diff import Known
 from mpingest.manifest.states import Change
@@ -17,8 +19,8 @@ from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 from mpingest.scan.names import NameSlice
 
 _SUBTREE = struct.Struct("<B??i")
-_SLICE = struct.Struct("<BI")
-_UNSEEN = struct.Struct("<BB?IiI")
+_SLICE = struct.Struct("<B?I")
+_UNSEEN = struct.Struct("<BB??IiI")
 _SLICE_TAG, _UNSEEN_TAG = range(2)
 
 
@@ -75,12 +77,13 @@ class Unseen:
     """Names of the directory ``relative`` that are not stat'ed yet, with what is recorded of them.
 
     One rank reads the names of a large directory and knows its rows of the checkpoint, others do all the rest.
-    operation: of the directory.  followed, was: as in ``Subtree``.
+    operation: of the directory.  followed, was: as in ``Subtree``.  fresh: as in ``Slice``.
     """
 
     relative: bytes
     operation: Operation
     followed: bool
+    fresh: bool
     names: NameSlice
     known: Known
     was: bytes | None = None
@@ -89,7 +92,8 @@ class Unseen:
         """Flat, for the farm."""
         names = self.names.pack()
         size, was = _packed_path(self.was)
-        head = _UNSEEN.pack(_UNSEEN_TAG, self.operation.value, self.followed, len(self.relative), size, len(names))
+        flags = self.followed, self.fresh
+        head = _UNSEEN.pack(_UNSEEN_TAG, self.operation.value, *flags, len(self.relative), size, len(names))
         known = self.known.found.tobytes() + self.known.rows.tobytes() + self.known.results.tobytes()
         payload = head + self.relative + was + names + known
         return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.names), payload)
@@ -97,7 +101,7 @@ class Unseen:
     @classmethod
     def from_unit(cls, unit: Unit) -> Unseen:
         """The inverse of ``to_unit``."""
-        _, operation, followed, path_size, was_size, names_size = _UNSEEN.unpack_from(unit.payload)
+        _, operation, followed, fresh, path_size, was_size, names_size = _UNSEEN.unpack_from(unit.payload)
         was_at = _UNSEEN.size + path_size
         names_at = was_at + max(0, was_size)
         found_at = names_at + names_size
@@ -113,7 +117,7 @@ class Unseen:
             unit.payload[_UNSEEN.size : was_at],
             _unpacked_path(unit.payload[was_at:names_at], was_size),
         )
-        return cls(relative, Operation(operation), followed, names, known, was)
+        return cls(relative, Operation(operation), followed, fresh, names, known, was)
 
 
 def is_unseen(unit: Unit) -> bool:
@@ -127,6 +131,7 @@ PLAN_DTYPE = np.dtype(
         ("again", "?"),  # it failed the last time
         ("situation", "u1"),  # Situation
         ("settled", "?"),  # timestamps are old enough to tell later changes
+        ("alone", "?"),  # it was in a bundle already, and did not come out right
         ("replica", "<i4"),  # number of the replica that is ours, as recorded
         ("known_size", "<i8"),  # bytes, as recorded
     ]
@@ -136,24 +141,32 @@ PLAN_DTYPE = np.dtype(
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Entries of the directory ``relative`` that need action. plan: ``PLAN_DTYPE``, shape (n,)."""
+    """Entries of the directory ``relative`` that need action. plan: ``PLAN_DTYPE``, shape (n,).
+
+    fresh: this run has made its collection
+    """
 
     relative: bytes
     entries: EntryBatch
     plan: npt.NDArray[np.void]
+    fresh: bool = False
+
+    def file(self, index: int) -> File:
+        """One of the entries."""
+        return File(os.path.join(self.relative, self.entries.name(index)), self.entries.rows[index])
 
     def to_unit(self) -> Unit:
         """Flat, for the farm."""
-        head = _SLICE.pack(_SLICE_TAG, len(self.relative))
+        head = _SLICE.pack(_SLICE_TAG, self.fresh, len(self.relative))
         payload = head + self.relative + self.entries.pack() + self.plan.tobytes()
         return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.entries), payload)
 
     @classmethod
     def from_unit(cls, unit: Unit) -> Slice:
         """The inverse of ``to_unit``."""
-        _, length = _SLICE.unpack_from(unit.payload)
+        _, fresh, length = _SLICE.unpack_from(unit.payload)
         entries_at = _SLICE.size + length
         plan_at = len(unit.payload) - unit.weight * PLAN_DTYPE.itemsize
         entries = EntryBatch.unpack(unit.payload[entries_at:plan_at])
         plan = np.frombuffer(unit.payload, PLAN_DTYPE, offset=plan_at)
-        return cls(unit.payload[_SLICE.size : entries_at], entries, plan)
+        return cls(unit.payload[_SLICE.size : entries_at], entries, plan, fresh)

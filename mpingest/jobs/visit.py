@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -64,6 +65,7 @@ class Visitor:
 
     postponed: where directories are noted whose new names are left for later; None where they are not
     renames: what new names may stand for; None where that is not asked
+    doubts: directories with objects that a killed run may have left half done, those with ids above the number
     """
 
     links: LinkRule
@@ -74,6 +76,7 @@ class Visitor:
     options: RunOptions
     postponed: SubtreeFile | None = None
     renames: Renames | None = None
+    doubts: Mapping[bytes, int] = field(default_factory=dict)
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
         """Visit a directory; gives, slice by slice, the units found. Everything else is recorded. Raises ZoneGone."""
@@ -83,7 +86,7 @@ class Visitor:
         """Stat names of a directory that another visit has read, and go on as that would; the same in all else."""
         row = np.zeros(1, ENTRY_DTYPE)[0]
         subtree = Subtree(unseen.relative, Change.UNCHANGED, row, unseen.followed, was=unseen.was)
-        return _Visit(self, subtree, None).look(unseen)
+        return _Visit(self, subtree, None, fresh=unseen.fresh).look(unseen)
 
     def recorded(self, relative: bytes, was: bytes | None) -> DirectoryRows | None:
         """What is recorded of a directory. was: as in ``Subtree``."""
@@ -118,6 +121,8 @@ class _Visit:
     """What was in the collection before, by logical path; empty where that is known."""
     unknown: UnknownContent | None = None
     """What of the collection has no entry yet; None unless that is to be deleted."""
+    fresh: bool = False
+    """Whether this run has made the collection."""
     was: bytes | None = field(init=False)
     """As in ``Subtree``."""
     is_noted: bool = False
@@ -153,8 +158,8 @@ class _Visit:
                 if not len(chosen):
                     continue
                 if number and not self.found:
-                    subtree = self.subtree
-                    unseen = Unseen(subtree.relative, operation, subtree.followed, chosen, of_chosen, self.was)
+                    relative, followed = self.subtree.relative, self.subtree.followed
+                    unseen = Unseen(relative, operation, followed, self.fresh, chosen, of_chosen, self.was)
                     yield [unseen.to_unit()]
                 else:
                     yield self._compare(scan, chosen, of_chosen, operation)
@@ -269,12 +274,15 @@ class _Visit:
         if self._has_collection:
             if self.subtree.change != Change.UNCHANGED:
                 ingestor.modify_collection(relative, row)
+            if relative in self.visitor.doubts:
+                self.found = ingestor.listing(relative)
             return True
         if ingestor.make_collection(relative, row):
             self.visitor.recorder.add(tally.COLLECTIONS)
+            self.fresh = True
             return False
         ingestor.modify_collection(relative, row)
-        if not self.visitor.options.initial_ingest:
+        if not self.visitor.options.initial_ingest or relative in self.visitor.doubts:
             self.found = ingestor.listing(relative)
         return True
 
@@ -342,7 +350,7 @@ class _Visit:
         self._note_metadata(files, comparison, plan, to_do)
         if self.found:
             self._adopt(files, plan, to_do)
-        return Slice(self.subtree.relative, files.select(to_do), plan[to_do])
+        return Slice(self.subtree.relative, files.select(to_do), plan[to_do], self.fresh)
 
     def _take_along(
         self,
@@ -385,7 +393,7 @@ class _Visit:
 
     def _adopt(self, files: EntryBatch, plan: npt.NDArray[np.void], to_do: npt.NDArray[np.bool_]) -> None:
         """Records what the collection already holds and takes it out of ``to_do``."""
-        ingestor = self.visitor.ingestor
+        ingestor, doubts = self.visitor.ingestor, self.visitor.doubts
         adopted = np.zeros(len(files), np.bool_)
         for index in np.flatnonzero(to_do).tolist():
             relative = self._below(files.name(index))
@@ -394,7 +402,9 @@ class _Visit:
                 continue
             if self.visitor.renames and self.visitor.renames.may_be(files.rows[index]):
                 continue  # what a run that was cut off has renamed, and not recorded, is told from what was put
-            finding = ingestor.compare(relative, files.rows[index], replicas)
+            above_id = doubts.get(self.subtree.relative, math.inf)
+            doubtful = any(replica.object_id > above_id for replica in replicas)
+            finding = ingestor.compare(relative, files.rows[index], replicas, doubtful=doubtful)
             adopted[index] = finding.adopted
             plan[index]["situation"], plan[index]["replica"] = finding.situation, finding.replica
         self._record(files, plan, adopted, [Result(Outcome.DONE, int(number)) for number in plan["replica"][adopted]])

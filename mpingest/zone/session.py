@@ -107,7 +107,7 @@ class Statements:
 
 @dataclass
 class Session:
-    """client: on whose behalf requests act; proxy: who logged in."""
+    """client: on whose behalf requests act; proxy: who logged in; archives: extracted so far."""
 
     zone: Zone
     client: User
@@ -115,6 +115,7 @@ class Session:
     signature: str = ""
     descriptors: Descriptors = field(default_factory=Descriptors)
     statements: Statements = field(default_factory=Statements)
+    archives: int = 0
 
     def require_admin(self, status: Status = Status.SYS_NO_API_PRIV) -> None:
         """Raises ZoneError unless the client administers the zone."""

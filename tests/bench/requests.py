@@ -120,9 +120,10 @@ class Case:
     forget: bool = False
 
 
-PUT = ("--operation", "put")
-SYNC = ("--operation", "put_sync")
-APPEND = ("--operation", "put_append")
+SINGLY = ("--bundle", "never")
+PUT = ("--operation", "put", *SINGLY)
+SYNC = ("--operation", "put_sync", *SINGLY)
+APPEND = ("--operation", "put_append", *SINGLY)
 NO_OP = ("--operation", "no_op")
 AS_REPLICA = ("--operation", "register_as_replica_sync", "--resource", "secondResc")
 DELETE = ("--max-delete", "1000", "--delete-mode")

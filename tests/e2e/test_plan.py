@@ -76,6 +76,7 @@ def plan(mpingest: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    mpingest.environment["MPINGEST_START_BUNDLE"] = "never"  # what bundles save depends on what comes together when
     return Planner(mpingest, scratch)
 
 

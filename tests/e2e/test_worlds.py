@@ -89,7 +89,7 @@ def test_one_slice_is_shared(
     root = make_tree({f"file{number}": b"x" for number in range(600)})
     zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.02, times=None)
     try:
-        summary = mpingest.start(root, target, "--operation", "put_sync", ranks=5)
+        summary = mpingest.start(root, target, "--operation", "put_sync", "--bundle", "never", ranks=5)
     finally:
         zone.clear_faults()
     work = shares(summary)
@@ -182,7 +182,7 @@ def test_a_signal_stops_with_75_and_nothing_is_done_again(
 ) -> None:
     root = make_tree({f"file{index}": b"x" for index in range(400)})
     zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.02, times=None)
-    options = ["--operation", "put_sync", "--sessions-per-rank", "1"]
+    options = ["--operation", "put_sync", "--bundle", "never", "--sessions-per-rank", "1"]
     command = [sys.executable, "-m", "mpingest", "start", *options, str(root), target]
     run = subprocess.Popen(command, env=mpingest.environment, stderr=subprocess.PIPE, text=True)
     while len(objects_below(session, target)) < 50:

@@ -23,12 +23,13 @@ def cost(
     metadata: bool = False,
     checksum: bool = False,
     permissions: bool = False,
+    mtime: bool = False,
 ) -> int:
     rows = np.zeros(1, ENTRY_DTYPE)
     rows["size"], rows["mode"] = size, kind
     known_sizes, has_metadata = np.array([known]), np.array([metadata])
     (number,) = entry_requests(
-        request, rows, known_sizes, has_metadata, checksum=checksum, permissions=permissions
+        request, rows, known_sizes, has_metadata, checksum=checksum, permissions=permissions, mtime=mtime
     ).tolist()
     return number
 
@@ -65,6 +66,11 @@ def test_attributes() -> None:
     assert cost(Request.REGISTER, **both) == 1 + 2
     assert cost(Request.UPDATE, **both) == 1 + 2 + 1
     assert cost(Request.NOTHING, metadata=True) == 2
+
+
+def test_modify_times() -> None:
+    assert [cost(request, mtime=True) for request in (Request.PUT, Request.OVERWRITE, Request.REGISTER)] == [2, 2, 1]
+    assert cost(Request.APPEND, 5, 4, mtime=True) == cost(Request.APPEND, 5, 4) + 1
 
 
 def test_checksums_are_those_of_files() -> None:

@@ -37,20 +37,20 @@ plans = st.tuples(
     st.integers(0, 5),
     st.booleans(),
     st.integers(0, 5),
-    st.booleans(),
+    *[st.booleans()] * 2,
     st.integers(-9, 9),
     st.integers(0, 2**63 - 1),
 )
 
 
-@given(paths, st.lists(st.tuples(names, entries, plans), min_size=1))
-def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[int, ...]]]) -> None:
+@given(paths, st.lists(st.tuples(names, entries, plans), min_size=1), st.booleans())
+def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[int, ...]]], fresh: bool) -> None:
     file_names, stats, plan = zip(*rows, strict=True)
     batch = EntryBatch.build(file_names, list(stats))
-    unit = Slice(relative, batch, np.array(list(plan), PLAN_DTYPE)).to_unit()
+    unit = Slice(relative, batch, np.array(list(plan), PLAN_DTYPE), fresh).to_unit()
     assert (unit.kind, unit.weight) == (UnitKind.SLICE, len(rows))
     back = Slice.from_unit(unit)
-    assert back.relative == relative
+    assert (back.relative, back.fresh) == (relative, fresh)
     assert back.entries.names() == list(file_names)
     assert back.entries.rows.tolist() == list(stats)
     assert back.plan.tolist() == list(plan)
@@ -59,27 +59,31 @@ def test_slices(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], tuple[
 recorded = st.tuples(st.booleans(), entries, st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(-9, 9)))
 
 
+flags = st.tuples(st.booleans(), st.booleans())
+
+
 @given(
     paths,
     st.sampled_from(Operation),
-    st.booleans(),
+    flags,
     st.lists(st.tuples(names, recorded), min_size=1),
     st.none() | paths,
 )
 def test_names_to_look_at(
     relative: bytes,
     operation: Operation,
-    followed: bool,
+    flags: tuple[bool, bool],
     rows: list[tuple[bytes, tuple[bool, tuple, tuple]]],
     was: bytes | None,
 ) -> None:
     file_names, kept = zip(*rows, strict=True)
     found, stats, results = zip(*kept, strict=True)
     known = Known(np.array(found), np.array(list(stats), ENTRY_DTYPE), np.array(list(results), RESULT_DTYPE))
-    unit = Unseen(relative, operation, followed, NameSlice.build(file_names, [8] * len(rows)), known, was).to_unit()
+    unit = Unseen(relative, operation, *flags, NameSlice.build(file_names, [8] * len(rows)), known, was).to_unit()
     assert (unit.kind, unit.weight, is_unseen(unit)) == (UnitKind.SLICE, len(rows), True)
     back = Unseen.from_unit(unit)
-    assert (back.relative, back.operation, back.followed, back.was) == (relative, operation, followed, was)
+    assert (back.relative, back.operation, back.was) == (relative, operation, was)
+    assert (back.followed, back.fresh) == flags
     assert back.names.names() == list(file_names)
     assert back.known.found.tolist() == list(found)
     assert back.known.rows.tolist() == list(stats)

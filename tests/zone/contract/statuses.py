@@ -1,6 +1,7 @@
 """Statuses that the contract names, by the names of the protocol."""
 
 SYS_NO_API_PRIV = -13000
+SYS_OUT_OF_FILE_DESC = -18000
 SYS_COPY_LEN_ERR = -27000
 SYS_INVALID_FILE_PATH = -31000
 SYS_PROXYUSER_NO_PRIV = -39000
