@@ -74,6 +74,10 @@ SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
 WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
+GOOD = 1
+STATUSES = ("stale", "good", "intermediate", "read-locked", "write-locked")
+"""What the numbers of replica statuses mean."""
+
 _LISTING_ROWS = 500
 _SELECT_PLAIN, _SELECT_COUNT = 1, 6
 _DATA_ID, _COLLECTION_ID = 401, 500
@@ -107,15 +111,20 @@ logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come b
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica of a data object. size: bytes; mtime: seconds since the epoch; good: its status is 1."""
+    """One replica of a data object. size: bytes; mtime: seconds since the epoch; status: see ``STATUSES``."""
 
     name: str
     number: int
     size: int
     path: str
-    good: bool
+    status: int
     checksum: str
     mtime: int
+
+    @property
+    def good(self) -> bool:
+        """Whether it holds what the object is."""
+        return self.status == GOOD
 
 
 @dataclass(slots=True)
@@ -375,7 +384,7 @@ class Catalog:
     def _replicas(self, conditions: dict[int, str]) -> Iterator[Replica]:
         for row in self._rows(_LISTING_COLUMNS, conditions):
             name, number, size, path, status, checksum, mtime = row
-            yield Replica(name, int(number), int(size), path, status == "1", checksum, int(mtime))
+            yield Replica(name, int(number), int(size), path, int(status), checksum, int(mtime))
 
     def _count(self, column: int, conditions: dict[int, str]) -> int:
         return sum(int(count) for (count,) in self._rows((column,), conditions, _SELECT_COUNT))

@@ -39,7 +39,7 @@ from mpingest.jobs.forecast import Forecast, Total
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.tools import Ending, Tools, handler_of, job_facts
-from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
+from mpingest.jobs.units import Slice, Subtree, Unseen, is_slice
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import Change, DirectoryState, Outcome
@@ -342,7 +342,7 @@ class Planner:
         """The units that are none to ingest; the others are counted."""
         left = []
         for unit in units:
-            if unit.kind is UnitKind.SLICE and not is_unseen(unit):
+            if unit.kind is UnitKind.SLICE and is_slice(unit):
                 self.ingestor.foresee(Slice.from_unit(unit))
             else:
                 left.append(unit)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -323,8 +322,7 @@ def _farm(
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
     counts, shares, stalled = counted
     with own_trouble():
-        _join_failures(opened.run)
-    failures = opened.run.file("failures.jsonl")
+        failures = opened.run.join_failures("failures.jsonl")
     summary = Summary(
         opened.spec,
         opened.run.number,
@@ -337,6 +335,7 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
         int(opened.root_row["mtime_ns"]),
         refused,
         stalled,
+        options.kept(),
     )
     _keep_summary(opened.run, summary)
     try:
@@ -355,14 +354,6 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
 def _merge(comm: MPI.Comm | None, opened: OpenRun) -> None:
     """Take what was recorded into the checkpoint. Collective."""
     opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
-
-
-def _join_failures(run: RunDirectory) -> None:
-    with open(run.file("failures.jsonl"), "wb") as joined:
-        for name in sorted(os.listdir(run.rank_failures)):
-            with open(os.path.join(run.rank_failures, name), "rb") as part:
-                shutil.copyfileobj(part, joined)
-    shutil.rmtree(run.rank_failures)
 
 
 def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:

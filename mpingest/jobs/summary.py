@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -45,6 +45,8 @@ class Summary:
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
     stalled: Sequence[tuple[int, str]] = ()
     """Ranks that made no progress, and on what: the run ended early."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """See ``RunOptions.kept``."""
 
     @property
     def total(self) -> tally.Counts:
@@ -72,6 +74,7 @@ class Summary:
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
             "way": self.way,
+            "options": self.options,
             "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
