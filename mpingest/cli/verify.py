@@ -23,7 +23,7 @@ _SHARED = (
 
 
 def _options_of_start() -> list[click.Parameter]:
-    options = []
+    options: list[click.Parameter] = []
     for option in start.params:
         if option.name in _SHARED and isinstance(option, click.Option):
             shared = copy(option)
@@ -52,35 +52,37 @@ def _options_of_start() -> list[click.Parameter]:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
 def verify(
-    context: click.Context, job: str, checksum: bool, repair: bool, names: int, as_json: bool, **chosen: Any
+    context: click.Context, /, job: str, checksum: bool, repair: bool, names: int, as_json: bool, **chosen: Any
 ) -> None:
-    """Compare what is on disk, what is recorded of the job JOB and what is in the catalog: which entries there are, size,
-    mtime and physical path (of what is registered), the status of replicas; with --checksum, the content.
+    """Compare what is on disk, what is recorded of the job JOB and what is in the catalog: which entries there are,
+    size, mtime and physical path (of what is registered), the status of replicas; with --checksum, the content.
 
-    One scan of each directory, one listing of its collection and one of the collections in it. Nothing is changed in the
-    zone. All differences are written to verification/differences.jsonl in the job's directory, a JSON object a line;
-    they are counted by kind, and the first of each are named.
+    That takes one scan of each directory, one listing of its collection and one of the collections in it. Nothing is
+    changed in the zone. All differences are written to verification/differences.jsonl in the job's directory, a JSON
+    object a line; they are counted by kind, and the first of each are named.
 
     How to look is taken from the last run: operation or event handler, excludes, links, special files, user. What is
-    given here holds instead. An event handler is asked for operation, target_path, as_user and collection_for alone; it
-    finds in append_json what is given here.
+    given here holds instead. An event handler is asked for operation, target_path, as_user and collection_for alone;
+    it finds in append_json what is given here.
 
-    With --checksum each file is read, and its checksum computed as the catalog has it. Where the catalog has none, there
-    is nothing to compare: such files are counted, or, with --repair, the server is asked to compute and keep one.
+    With --checksum each file is read, and its checksum computed in the way that the catalog has it. Where the catalog
+    has none, there is nothing to compare: such files are counted, or, with --repair, the server is asked to compute
+    one and keep it.
 
     With --repair, what the next run can put right is recorded so that it takes it: an object that is missing is made
     again, one that is not as the file is overwritten (a registered one updated). What has changed on disk needs no
-    mark. What others put into the collections is listed as extra and never touched. For replicas that are stale beside a
-    good one, or that are left intermediate or locked, the command that a rodsadmin has to give is named.
+    mark. What others put into the collections is listed as extra and never touched. For replicas that are stale beside
+    a good one, or left intermediate or locked, the command that a rodsadmin has to give is named.
 
     \b
     Examples:
       mpingest verify run42-6imq3d46
       mpiexec -n 8 mpingest verify --checksum landing-4ztk2a7q
-      srun --mpi=pmi2 mpingest verify --repair --json proj-x3b7n2ka > differences.json
+      srun --mpi=pmi2 mpingest verify --repair --json proj-x3b7n2ka > verified.json
 
     \b
-    Exit codes: 0 all agree; 1 could not run; 2 wrong usage; 3 there are differences; 75 stopped early; 70 internal error.
+    Exit codes: 0 all agree; 1 could not run; 2 wrong usage; 3 there are differences; 75 stopped early; 70 internal
+    error.
     """
     from mpingest.farm.world import is_first_rank
     from mpingest.jobs import verify_text

@@ -20,6 +20,7 @@ from mpingest.ingest.unknown import is_unknown
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import TYPE_BITS
 
+GONE_AND_MISSING = "recorded as gone from disk and kept in the catalog, where it is not"
 _NANOSECONDS = 1_000_000_000
 _STALE, _INTERMEDIATE = 0, 2
 
@@ -152,8 +153,10 @@ class Difference:
     """Of one entry.
 
     path:     relative to the root, which is b"";  logical: of its object or collection, "" where that can't be told
-    says:     what each side says, for people;  commands: what a rodsadmin has to do first
+    says:     what each side says, for people;  sides: the same for programs, where all of them were looked at
+    commands: what a rodsadmin has to do first
     mark:     what leads the next run to put it right; None where it does so anyway, or can't
+    row:      with which it is marked, None for the collection of a directory that is there
     is_directory: what it is, on disk or, of EXTRA, in the catalog
     """
 
@@ -164,6 +167,7 @@ class Difference:
     sides: Sides | None = None
     commands: tuple[str, ...] = ()
     mark: Mark | None = None
+    row: np.void | None = None
     is_directory: bool = False
 
     def to_json(self, *, marked: bool) -> dict[str, Any]:
@@ -187,7 +191,7 @@ def differ(path: bytes, sides: Sides, claim: Claim) -> Difference | None:
         return None
     kind, says, mark = found
     commands = tuple(_commands(claim.logical, sides.replicas)) if kind in _STATES else ()
-    return Difference(kind, path, claim.logical, says, sides, commands, mark)
+    return Difference(kind, path, claim.logical, says, sides, commands, mark, sides.recorded)
 
 
 _Found = tuple[Kind, str, Mark | None]
@@ -221,11 +225,12 @@ def _unrecorded(sides: Sides, claim: Claim) -> _Found | None:
 
 
 def _known_gone(sides: Sides, claim: Claim) -> _Found | None:
+    assert sides.recorded is not None, "it is known"
     if sides.replicas:
         return (Kind.EXTRA, _described(sides.replicas), None) if is_unknown(sides.recorded) else None
     if claim.operation is Operation.NO_OP:
         return None
-    return Kind.MISSING, "recorded as gone from disk and kept in the catalog, where it is not", FORGET
+    return Kind.MISSING, GONE_AND_MISSING, FORGET
 
 
 def _changed(sides: Sides) -> _Found:

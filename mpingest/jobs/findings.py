@@ -17,7 +17,7 @@ from mpingest.jobs.differences import Difference, Kind
 from mpingest.jobs.directory import own_trouble
 from mpingest.jobs.recorder import Recorder
 from mpingest.manifest.block import directory_key, directory_path
-from mpingest.manifest.states import DirectoryState, Outcome
+from mpingest.manifest.states import DirectoryState
 from mpingest.scan.entries import EntryBatch
 
 _NUMBERS = ("directories", "compared", "summed", "unsummed", "excluded", "marked", "commands")
@@ -137,15 +137,11 @@ class Findings(Recorder):
         self.differ(Difference(Kind.UNREADABLE, relative, "", result.reason, is_directory=True))
 
     def _record(self, difference: Difference) -> None:
-        mark, sides = difference.mark, difference.sides
+        mark, row = difference.mark, difference.row
         assert mark is not None, "only what is marked is recorded"
-        if difference.is_directory and mark.outcome is not Outcome.REMOVED:
-            # The next run makes its collection; that it is there on disk is recorded as before.
-            self.segments.record_directory(difference.path, DirectoryState.FAILED)
+        if row is None:
+            self.segments.record_directory(difference.path, DirectoryState.FAILED)  # so that its collection is made
             return
-        assert sides is not None, "what is recorded has a row"
-        row = sides.row if sides.recorded is None else sides.recorded
-        assert row is not None, "one side has it"
         parent, _, name = difference.path.rpartition(b"/")
         batch = EntryBatch.build([name], row.reshape(1))
         columns = ((mark.change, "u1"), (mark.outcome, "u1"), (mark.code, "<i4"))

@@ -7,6 +7,8 @@ afterwards, slice by slice, so that ranks share the files of a large directory.
 from __future__ import annotations
 
 import os
+import socket
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,12 +22,22 @@ from mpingest.ingest.catalog import Replica
 from mpingest.ingest.content import Vanished
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, failed
 from mpingest.ingest.fingerprint import checksum_like
-from mpingest.ingest.kinds import reason_to_skip
+from mpingest.ingest.kinds import is_unchanged, kind_of, reason_to_skip
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import RequestError
 from mpingest.ingest.subject import Entry
 from mpingest.jobs import tally
-from mpingest.jobs.differences import FORGET, MAKE, Claim, Difference, Kind, Sides, content_mark, differ
+from mpingest.jobs.differences import (
+    FORGET,
+    GONE_AND_MISSING,
+    MAKE,
+    Claim,
+    Difference,
+    Kind,
+    Sides,
+    content_mark,
+    differ,
+)
 from mpingest.jobs.directory import JobDirectory, RunDirectory
 from mpingest.jobs.findings import Findings, Totals
 from mpingest.jobs.log import open_log
@@ -49,6 +61,19 @@ from mpingest.scan.pool import StatPool
 SUMS_FILES, SUMS_BYTES = 64, 1 << 30
 """Files, and bytes of them, whose checksums one unit asks for; but one file is one at least."""
 _HAS_COLLECTION = (DirectoryState.COMPLETE, DirectoryState.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVerification:
+    """What every rank has to know of it. directory: its number is that of the last run; options: as they hold now."""
+
+    spec: JobSpec
+    job: JobDirectory
+    directory: RunDirectory
+    options: RunOptions
+    checksum: bool
+    repair: bool
+    root_row: np.void
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +153,8 @@ class Inspector:
             findings.differ(Difference(Kind.CHANGED, relative, claim.logical, "changed while it was read"))
             return
         says = f"{computed} on disk, {stored} in the catalog"
-        sides, mark = Sides(row, None, None), content_mark(claim.operation, replica)
-        findings.differ(Difference(Kind.CHECKSUM, relative, claim.logical, says, sides, mark=mark))
+        mark = content_mark(claim.operation, replica)
+        findings.differ(Difference(Kind.CHECKSUM, relative, claim.logical, says, mark=mark, row=row))
 
 
 @dataclass(slots=True)
@@ -149,12 +174,12 @@ class _Inspection(Visit):
                 self._fail(error)
                 return
             diff = DirectoryDiff(self.rows)
-            for names in scan.names(self.visitor.options.slice_size) if scan else ():
-                known = diff.known(names)
-                if self.unknown:
-                    self.unknown.strike(names.names())
-                yield [*self._compare(scan, names, known, operation), *self._sums()]
             if scan:
+                for names in scan.names(self.visitor.options.slice_size):
+                    known = diff.known(names)
+                    if self.unknown:
+                        self.unknown.strike(names.names())
+                    yield [*self._compare(scan, names, known, operation), *self._sums()]
                 self._note_errors(scan)
             # Nothing is taken as gone on the word of an incomplete scan, and nothing as not ours.
             if not scan or not scan.errors:
@@ -191,14 +216,13 @@ class _Inspection(Visit):
             self._miss_collection(collection, is_there=is_there)
 
     def _miss_collection(self, collection: str, *, is_there: bool) -> None:
-        says, mark = "no such collection", MAKE
+        says, mark, row = "no such collection", MAKE, None
         if not is_there:
             if self.subtree.change is not Change.DELETED:
                 return  # that it is gone is said already
-            says, mark = "recorded as gone from disk and kept in the catalog, where it is not", FORGET
-        sides = Sides(None, self.subtree.row, None)
+            says, mark, row = GONE_AND_MISSING, FORGET, self.subtree.row
         path = self.subtree.relative
-        self._differ(Difference(Kind.MISSING, path, collection, says, sides, mark=mark, is_directory=True))
+        self._differ(Difference(Kind.MISSING, path, collection, says, mark=mark, row=row, is_directory=True))
 
     def _files(self, files: EntryBatch, comparison: Comparison, began: int) -> Slice:
         """Compares files; there is never anything left to ingest."""
@@ -224,7 +248,8 @@ class _Inspection(Visit):
             self._differ(difference)
         elif self.inspector.checksum and row is not None and recorded is not None and claim.expected:
             ours = claim.ours(replicas)
-            if ours and (kind_is_file(row) or not claim.physical):
+            # What else is registered may have no content, or one that doesn't end.
+            if ours and (not claim.physical or kind_of(row) == stat.S_IFREG):
                 self.to_sum.append((name, row, ours))
 
     def _cannot_tell(self, relative: bytes, sides: Sides, error: Exception) -> None:
@@ -302,31 +327,23 @@ class _Inspection(Visit):
 
 
 @contextmanager
-def open_inspector(
-    rank: int,
-    spec: JobSpec,
-    job: JobDirectory,
-    verification: RunDirectory,
-    options: RunOptions,
-    totals: Totals,
-    *,
-    checksum: bool,
-    repair: bool,
-) -> Iterator[tuple[Inspector, Tools]]:
-    """What a rank works with. Raises MpingestError where it can't be had."""
-    attributes = JobAttributes(spec.name, spec.root, spec.target, verification.number, socket.gethostname())
+def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Iterator[tuple[Inspector, Tools]]:
+    """What a rank works with; it counts in ``totals``. Raises MpingestError where it can't be had."""
+    spec, directory, options = opened.spec, opened.directory, opened.options
+    attributes = JobAttributes(spec.name, spec.root, spec.target, directory.number, socket.gethostname())
     with ExitStack() as stack:
-        logger = stack.enter_context(open_log(verification.log, options.log, rank, spec.name, verification.number))
+        logger = stack.enter_context(open_log(directory.log, options.log, rank, spec.name, directory.number))
         subjects = stack.enter_context(open_subjects(spec, options, logger))
-        checkpoint = stack.enter_context(Checkpoint.open(Path(job.checkpoint)))
+        checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
         ending = Ending()
         how = IngestOptions(register_special=options.register_special)
         ingestor = Examiner(subjects, RetryPolicy(options.zone_timeout, ending), how)
-        path = os.path.join(verification.rank_failures, f"rank{rank:05d}.jsonl")
-        segments = SegmentWriter(Path(verification.manifest), rank, attributes)
-        findings = Findings(segments, open(path, "a", encoding="utf-8"), totals=totals, repair=repair)  # noqa: SIM115
+        path = os.path.join(directory.rank_failures, f"rank{rank:05d}.jsonl")
+        segments = SegmentWriter(Path(directory.manifest), rank, attributes)
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        findings = Findings(segments, file, totals=totals, repair=opened.repair)
         stack.callback(findings.close)
         pool = stack.enter_context(StatPool(options.stat_threads))
         visitor = Visitor(LinkRule(spec.root, options.follow), pool, ingestor, checkpoint, findings, options)
         tools = Tools(ingestor, checkpoint, findings, ending, options.idle_seconds, Profile(subjects), pool)
-        yield Inspector(visitor, ingestor, findings, checksum, repair), tools
+        yield Inspector(visitor, ingestor, findings, opened.checksum, opened.repair), tools

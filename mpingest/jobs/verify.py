@@ -12,17 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.farm.collective import on_first, reduce_bytes
 from mpingest.farm.transport import run_farm
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.ingest.session import checked_session
-from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble
+from mpingest.jobs.directory import JobDirectory, own_trouble
 from mpingest.jobs.findings import Totals
-from mpingest.jobs.inspector import open_inspector
+from mpingest.jobs.inspector import OpenVerification, open_inspector
 from mpingest.jobs.merging import merge_segments, notes_on
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import checked_target
@@ -68,19 +66,11 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """Where the verification goes; its number is that of the last run."""
-
-    directory: RunDirectory
-    root_row: np.void
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
     """What was found. totals: whole on rank 0 only.
 
     run:     number of the last run;  way: what decides about each entry
-    list:    path of the file that names all differences
+    listed:  path of the file that names all differences
     stalled: ranks that made no progress, and on what: what was seen until then is reported
     """
 
@@ -90,7 +80,7 @@ class Verification:
     checksum: bool
     repair: bool
     totals: Totals
-    list: str
+    listed: str
     seconds: float
     notes: list[str]
     stalled: Sequence[tuple[int, str]]
@@ -115,15 +105,15 @@ def verify(request: Request) -> Verification:
     with stops_as_errors(), ExitStack() as stack:
         found = on_first(comm, lambda: _find(stack, request))
         leftovers = merge_segments(comm, found.job, found.spec)
-        opened = on_first(comm, lambda: _open(found))
+        opened = on_first(comm, lambda: _open(found, request))
         with abort_on_error(comm):
-            mine, stalled = _inspect(comm, found, opened, request)
+            mine, stalled = _inspect(comm, opened, request.names)
             packed = reduce_bytes(comm, mine.pack(), _merged)
         marked = merge_segments(comm, found.job, found.spec)
         totals = Totals.unpack(packed) if packed is not None else mine
         notes = [*found.notes, *notes_on(leftovers), *notes_on(marked)]
         seconds = time.monotonic() - began
-        return on_first(comm, lambda: _conclude(request, found, opened, totals, seconds, notes, stalled))
+        return on_first(comm, lambda: _conclude(opened, totals, seconds, notes, stalled))
 
 
 def _find(stack: ExitStack, request: Request) -> Found:
@@ -155,34 +145,24 @@ def _as_before(request: Request, kept: dict[str, object] | None) -> RunOptions:
     )
 
 
-def _open(found: Found) -> Opened:
-    if not os.path.exists(found.job.checkpoint):
-        raise MpingestError(f"job {found.spec.name}: no run of it has recorded anything: mpingest start first")
+def _open(found: Found, request: Request) -> OpenVerification:
+    spec, job = found.spec, found.job
+    if not os.path.exists(job.checkpoint):
+        raise MpingestError(f"job {spec.name}: no run of it has recorded anything: mpingest start first")
     with own_trouble():
-        directory = found.job.new_verification()
-    return Opened(directory, entry_row(os.stat(found.spec.root)))
+        directory = job.new_verification()
+    root_row = entry_row(os.stat(spec.root))
+    return OpenVerification(spec, job, directory, found.options, request.checksum, request.repair, root_row)
 
 
-def _inspect(
-    comm: MPI.Comm | None, found: Found, opened: Opened, request: Request
-) -> tuple[Totals, Sequence[tuple[int, str]]]:
+def _inspect(comm: MPI.Comm | None, opened: OpenVerification, names: int) -> tuple[Totals, Sequence[tuple[int, str]]]:
     """What this rank has counted, and who stalled."""
-    options, totals = found.options, Totals(request.names)
+    options, totals = opened.options, Totals(names)
     with ExitStack() as stack:
         pipeline = None
         if comm is None or comm.rank != COORDINATOR:
-            inspector, tools = stack.enter_context(
-                open_inspector(
-                    comm.rank if comm else COORDINATOR,
-                    found.spec,
-                    found.job,
-                    opened.directory,
-                    options,
-                    totals,
-                    checksum=request.checksum,
-                    repair=request.repair,
-                )
-            )
+            rank = comm.rank if comm else COORDINATOR
+            inspector, tools = stack.enter_context(open_inspector(rank, opened, totals))
             tools.pool.rate.set(options.max_stat_rate / (comm.size - 1 if comm else 1))  # until rank 0 says otherwise
             pipeline = stack.enter_context(Pipeline(inspector, tools, options.sessions))
         result = run_farm(
@@ -202,25 +182,20 @@ def _merged(first: bytes, second: bytes) -> bytes:
 
 
 def _conclude(
-    request: Request,
-    found: Found,
-    opened: Opened,
-    totals: Totals,
-    seconds: float,
-    notes: list[str],
-    stalled: Sequence[tuple[int, str]],
+    opened: OpenVerification, totals: Totals, seconds: float, notes: list[str], stalled: Sequence[tuple[int, str]]
 ) -> Verification:
     with own_trouble():
         differences = opened.directory.join_failures("differences.jsonl")
-    options = found.options
+    options = opened.options
     if handler_of(options).has("collection_for"):
         notes.append("collection_for(): what else is in the collections was not looked at")
+    run = opened.directory.number
     return Verification(
-        found.spec,
-        opened.directory.number,
+        opened.spec,
+        run,
         options.way,
-        request.checksum,
-        request.repair,
+        opened.checksum,
+        opened.repair,
         totals,
         differences,
         seconds,

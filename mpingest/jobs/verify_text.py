@@ -45,7 +45,7 @@ def to_json(verification: Verification) -> dict[str, Any]:
         },
         "marked": totals.marked,
         "commands": totals.commands,
-        "list": verification.list,
+        "list": verification.listed,
         "stalled": [{"rank": rank, "at": what} for rank, what in verification.stalled],
         "notes": verification.notes,
     }
@@ -69,7 +69,7 @@ def lines(verification: Verification) -> Iterator[str]:
         yield from _kind(verification, kind)
     if totals.total:
         yield ""
-        yield f"  differences  {totals.total:,}; all of them: {verification.list}"
+        yield f"  differences  {totals.total:,}; all of them: {verification.listed}"
         yield from _what_next(verification)
     yield from (f"  note         {note}" for note in verification.notes)
 

@@ -129,6 +129,7 @@ class Visit:
         self.was = self.subtree.was
 
     def steps(self) -> Iterator[list[Unit]]:
+        """See ``Visitor.visit``."""
         ingestor = self.visitor.ingestor
         with ExitStack() as stack:
             try:
@@ -166,6 +167,7 @@ class Visit:
                 self._fail(error)
 
     def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
+        """See ``Visitor.look``."""
         try:
             with self._scan(unseen.operation) as scan:
                 yield self._compare(scan, unseen.names, unseen.known, unseen.operation)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mpingest.farm.units import UnitKind
 from mpingest.handler.operations import Operation
-from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen, is_unseen
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen, is_slice
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.diff import Known
 from mpingest.manifest.states import Change
@@ -77,7 +77,7 @@ def test_names_to_look_at(
     found, stats, results = zip(*kept, strict=True)
     known = Known(np.array(found), np.array(list(stats), ENTRY_DTYPE), np.array(list(results), RESULT_DTYPE))
     unit = Unseen(relative, operation, followed, NameSlice.build(file_names, [8] * len(rows)), known, was).to_unit()
-    assert (unit.kind, unit.weight, is_unseen(unit)) == (UnitKind.SLICE, len(rows), True)
+    assert (unit.kind, unit.weight, is_slice(unit)) == (UnitKind.SLICE, len(rows), False)
     back = Unseen.from_unit(unit)
     assert (back.relative, back.operation, back.followed, back.was) == (relative, operation, followed, was)
     assert back.names.names() == list(file_names)
