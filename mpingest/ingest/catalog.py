@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from irods.exception import NetworkException, iRODSException
+from irods.exception import NetworkException
 
 from mpingest.handler.declared import Avu, Permission
 from mpingest.ingest.content import Source
@@ -25,10 +25,12 @@ from mpingest.ingest.deadline import Deadline
 from mpingest.ingest.statuses import (
     ALREADY_HAS_ITEM,
     COPY_LENGTH_ERROR,
+    LOGIN_ERRORS,
     NETWORK_FAILURE,
     NO_ROWS_FOUND,
     SUCCESS,
     RequestError,
+    login_error,
 )
 from mpingest.ingest.wire import Reply, escape, exchange, pairs, unescape
 
@@ -443,12 +445,8 @@ class _Lease:
         self.clean = True
         try:
             self.connection = session.pool.get_connection()
-        except (NetworkException, OSError) as error:
-            raise RequestError(NETWORK_FAILURE, str(error)) from error
-        except iRODSException as error:
-            raise RequestError(error.code, "login refused") from error
-        except KeyError as error:  # the client knows no exception class for some of the server's codes
-            raise RequestError(int(error.args[0]), "login refused") from error
+        except LOGIN_ERRORS as error:
+            raise login_error(error) from error
         # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
         self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -153,6 +153,20 @@ class JobDirectory:
         numbers = sorted(int(name) for name in names if name.isdecimal())
         return [RunDirectory(os.path.join(base, f"{number:04d}"), number) for number in numbers]
 
+    def run(self, number: int | None = None) -> RunDirectory:
+        """One run, the last one where no number is given. Raises MpingestError, which says what there is."""
+        runs = self.runs()
+        if not runs:
+            raise MpingestError(f"job {self.name}: there is no run of it yet")
+        if number is None:
+            return runs[-1]
+        for run in runs:
+            if run.number == number:
+                return run
+        raise MpingestError(
+            f"job {self.name}: there is no run {number}; there are {runs[0].number} to {runs[-1].number}"
+        )
+
     def segments(self) -> list[Path]:
         """Sealed segments that no merge has taken in yet, of all runs and the last verification."""
         directories = [*self.runs(), self._verification]

@@ -20,7 +20,7 @@ from mpingest.manifest.block import directory_key, directory_path
 from mpingest.manifest.states import DirectoryState
 from mpingest.scan.entries import EntryBatch
 
-_NUMBERS = ("directories", "compared", "summed", "unsummed", "excluded", "marked", "commands")
+_NUMBERS = ("directories", "compared", "summed", "unsummed", "excluded", "repairable", "commands")
 
 Example = tuple[bytes, str]
 """Key of a path (see ``mpingest.manifest.block``), and what is to be said of it."""
@@ -33,7 +33,8 @@ class Totals:
     names:       of each kind, how many first examples are kept
     directories, compared, excluded: directories and files that were looked at, and names that were left out
     summed, unsummed: files whose checksum was compared, and those of which the catalog has none
-    differences: by kind;  marked: those that the next run puts right;  commands: those that a rodsadmin has to see to
+    differences: by kind
+    repairable:  those that the next run puts right once they are marked;  commands: that a rodsadmin has to see to
     """
 
     names: int
@@ -42,7 +43,7 @@ class Totals:
     summed: int = 0
     unsummed: int = 0
     excluded: int = 0
-    marked: int = 0
+    repairable: int = 0
     commands: int = 0
     differences: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
     _first: dict[Kind, list[Example]] = field(default_factory=lambda: {kind: [] for kind in Kind})
@@ -56,10 +57,10 @@ class Totals:
         """The first examples by path, relative to the root, and what is to be said of each."""
         return [(directory_path(key), text) for key, text in self._first[kind]]
 
-    def add(self, difference: Difference, *, marked: bool) -> None:
+    def add(self, difference: Difference) -> None:
         """One more."""
         self.differences[difference.kind] += 1
-        self.marked += marked
+        self.repairable += difference.mark is not None
         self.commands += bool(difference.commands)
         text = "; ".join([difference.says, *difference.commands])
         self._keep(difference.kind, [(directory_key(difference.path), text)])
@@ -109,7 +110,7 @@ class Findings(Recorder):
         line = json.dumps(difference.to_json(marked=marked))
         with self._open(), own_trouble():
             self.failures.write(line + "\n")
-            self.totals.add(difference, marked=marked)
+            self.totals.add(difference)
             if marked:
                 self._record(difference)
 

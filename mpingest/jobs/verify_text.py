@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpingest.jobs.differences import MEANINGS, Kind
-from mpingest.jobs.text import shown_path
+from mpingest.jobs.text import one_line, shown_path
 from mpingest.jobs.verify import Verification
 
 
@@ -19,7 +19,8 @@ def to_json(verification: Verification) -> dict[str, Any]:
     directories, compared, excluded: directories and files that were looked at, names left out
     checksums:    null, or how many were compared and how many files have none in the catalog
     differences:  in all and by kind: count, and the first examples with paths relative to the root
-    marked:       differences that the next run puts right;  commands: those that a rodsadmin has to see to
+    repairable:   differences that the next run puts right once they are marked;  marked: whether they are
+    commands:     differences that a rodsadmin has to see to
     list:         path of the file that names all differences, a JSON object a line
     """
     totals = verification.totals
@@ -43,7 +44,8 @@ def to_json(verification: Verification) -> dict[str, Any]:
             for kind, count in totals.differences.items()
             if count
         },
-        "marked": totals.marked,
+        "repairable": totals.repairable,
+        "marked": verification.repair,
         "commands": totals.commands,
         "list": verification.listed,
         "stalled": [{"rank": rank, "at": what} for rank, what in verification.stalled],
@@ -85,18 +87,14 @@ def _kind(verification: Verification, kind: Kind) -> Iterator[str]:
         return
     yield ""
     yield f"{kind.name.lower():<13}{count:>10,}  {MEANINGS[kind]}"
-    yield from (f"    {shown_path(path)}: {_one_line(says)}" for path, says in verification.totals.first(kind))
-
-
-def _one_line(says: str) -> str:
-    return says if says.isprintable() else ascii(says)
+    yield from (f"    {shown_path(path)}: {one_line(says)}" for path, says in verification.totals.first(kind))
 
 
 def _what_next(verification: Verification) -> Iterator[str]:
-    totals, again = verification.totals, "run mpingest start again as before"
+    totals = verification.totals
     if totals.commands:
         yield f"  rodsadmin    {totals.commands:,} need the commands named, unless someone is writing them just now"
-    if totals.marked:
-        yield f"  marked       {totals.marked:,} for the next run to put right: {again}"
-    elif not verification.repair:
-        yield "  marked       none: --repair marks for the next run what it can put right"
+    if totals.repairable and verification.repair:
+        yield f"  marked       {totals.repairable:,} for the next run to put right: run mpingest start again as before"
+    elif totals.repairable:
+        yield f"  repairable   {totals.repairable:,}: verify --repair marks them for the next run to put right"
