@@ -10,6 +10,7 @@
 ``attributes``           metadata and permissions
 ``names``, ``routes``    names of the catalog, and collections that the handler chooses
 ``catalog``, ``wire``    the thin request layer, and its framing
+``fingerprint``          the checksum of a file, as the catalog has it
 ``statuses``, ``retry``  what error numbers mean, and when a request is tried again
 ``deadline``             the time that an entry may take
 ``session``, ``users``   logging in, and on whose behalf

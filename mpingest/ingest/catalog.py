@@ -77,7 +77,7 @@ WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
 GOOD = 1
-STATUSES = ("stale", "good", "intermediate", "read-locked", "write-locked")
+REPLICA_STATES = ("stale", "good", "intermediate", "read-locked", "write-locked")
 """What the numbers of replica statuses mean."""
 
 _LISTING_ROWS = 500
@@ -113,7 +113,7 @@ logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come b
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica of a data object. size: bytes; mtime: seconds since the epoch; status: see ``STATUSES``."""
+    """One replica of a data object. size: bytes; mtime: seconds since the epoch; status: see ``REPLICA_STATES``."""
 
     name: str
     number: int

@@ -174,11 +174,12 @@ _STATUSES: dict[Verdict, dict[int, tuple[str, str]]] = {
     },
 }
 
-_TABLE = {
+LISTED = {
     code: Status(name, verdict, reason)
     for verdict, statuses in _STATUSES.items()
     for code, (name, reason) in statuses.items()
 }
+"""The numbers that mean something of their own, by number."""
 
 _PASSING_ERRNOS = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 """What the storage of a resource says when the same may work in a moment."""
@@ -200,7 +201,7 @@ def nominal(status: int) -> int:
 def status_of(code: int) -> Status:
     """What a failed request's ``code`` (< 0) means. There is none that means nothing."""
     number = nominal(code)
-    if listed := _TABLE.get(number):
+    if listed := LISTED.get(number):
         return listed
     reason = next((reason for numbers, reason in _RANGES if number in numbers), "the server refused")
     if number in _RANGES[0][0] and -code % 1000 in _PASSING_ERRNOS:

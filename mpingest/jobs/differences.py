@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mpingest.handler.operations import Operation
-from mpingest.ingest.catalog import STATUSES, Replica
+from mpingest.ingest.catalog import REPLICA_STATES, Replica
 from mpingest.ingest.statuses import status_name
 from mpingest.ingest.unknown import is_unknown
 from mpingest.manifest.states import Change, Outcome
@@ -308,8 +308,8 @@ def _described(replicas: Sequence[Replica]) -> str:
 
 
 def _state(replica: Replica) -> str:
-    known = 0 <= replica.status < len(STATUSES)
-    return STATUSES[replica.status] if known else f"in state {replica.status}"
+    known = 0 <= replica.status < len(REPLICA_STATES)
+    return REPLICA_STATES[replica.status] if known else f"in state {replica.status}"
 
 
 def _paths(replicas: Sequence[Replica]) -> str:
