@@ -254,7 +254,7 @@ def _of_object(sides: Sides, claim: Claim) -> _Found | None:
         return _kind_of(culprit), _described(replicas), overwrite(culprit.number)
     if sides.has_changed:
         return _changed(sides)
-    return _attributes(sides, claim, ours) or _siblings(replicas)
+    return _attributes(sides, claim, ours) or _siblings(replicas, claim)
 
 
 def _attributes(sides: Sides, claim: Claim, ours: Replica) -> _Found | None:
@@ -278,10 +278,12 @@ def content_mark(operation: Operation, replica: int) -> Mark | None:
     return None if operation is Operation.PUT else overwrite(replica)
 
 
-def _siblings(replicas: Sequence[Replica]) -> _Found | None:
-    """Of an object that is right, another replica that is not."""
-    bad = max((replica for replica in replicas if not replica.good), key=lambda each: each.status, default=None)
-    return None if bad is None else (_kind_of(bad), _described(replicas), None)
+def _siblings(replicas: Sequence[Replica], claim: Claim) -> _Found | None:
+    """Of an object that is right, another replica that is not. Updates of what is registered leave others stale."""
+    bad = [replica for replica in replicas if not replica.good and not (claim.physical and replica.status == _STALE)]
+    if not bad:
+        return None
+    return _kind_of(max(bad, key=lambda replica: replica.status)), _described(replicas), None
 
 
 def _kind_of(replica: Replica) -> Kind:
