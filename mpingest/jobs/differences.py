@@ -26,7 +26,7 @@ _STALE, _INTERMEDIATE = 0, 2
 
 
 class Kind(IntEnum):
-    """What differs; of an entry with several differences, the first that holds of those below NEW to EXTRA."""
+    """What differs. An entry has one: that which has to be put right before others can be told."""
 
     NEW = 0
     CHANGED = 1
@@ -48,7 +48,7 @@ MEANINGS = {
     Kind.NEW: "on disk, and no run has brought it in: the next one does",
     Kind.CHANGED: "changed on disk since it was brought in: the next run looks at it",
     Kind.GONE: "no longer on disk: the next run notes it",
-    Kind.FAILED: "the last run could not bring it in: the next one tries again, see mpingest failures",
+    Kind.FAILED: "recorded as failed, or so marked by verify --repair: the next run tries again",
     Kind.MISSING: "recorded as brought in, but not in the catalog",
     Kind.PATH: "its object is over another file",
     Kind.STALE: "a replica is stale: it is not what the object is",

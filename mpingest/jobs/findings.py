@@ -135,7 +135,8 @@ class Findings(Recorder):
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """Note a directory that could not be looked at."""
-        self.differ(Difference(Kind.UNREADABLE, relative, "", result.reason, is_directory=True))
+        says = f"{result.reason}: nothing below it was compared"
+        self.differ(Difference(Kind.UNREADABLE, relative, "", says, is_directory=True))
 
     def _record(self, difference: Difference) -> None:
         mark, row = difference.mark, difference.row

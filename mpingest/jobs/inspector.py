@@ -239,7 +239,7 @@ class _Inspection(Visit):
         assert described is not None, "one side has it"
         try:
             claim = self.inspector.ingestor.claim(relative, described)
-            replicas = self._replicas(claim.logical)
+            replicas = [] if claim.operation is Operation.NO_OP else self._replicas(claim.logical)
         except (RequestError, *REFUSALS) as error:
             self._cannot_tell(relative, Sides(row, recorded, result), error)
             return

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -491,14 +495,32 @@ def test_what_failed_is_found_and_what_cannot_be_read(
 
 
 def test_a_zone_that_goes_away_stops_it(
-    mpingest: CommandLine, verify: Verifier, make_tree: MakeTree, faulty: EmbeddedZone, target: str
+    mpingest: CommandLine, make_tree: MakeTree, faulty: EmbeddedZone, target: str
 ) -> None:
-    root = make_tree({"a/file": b"1"})
-    mpingest.start(root, target, *EVERYTHING_OF_PUT)
+    mpingest.start(make_tree({"a/file": b"1"}), target, *EVERYTHING_OF_PUT)
     job = mpingest.job().name
     faulty.inject("drop-before", Api.GEN_QUERY_AN, times=None)
-    ran = mpingest("verify", "--zone-timeout", "0.1", job, ranks=3)
-    assert (ran.returncode, "has not answered" in ran.stderr, "Traceback" in ran.stderr) == (75, True, False)
+    for ranks in (None, 3):
+        ran = mpingest("verify", "--zone-timeout", "0.1", job, ranks=ranks)
+        assert (ran.returncode, "has not answered" in ran.stderr, "Traceback" in ran.stderr) == (75, True, False)
+        assert ranks or not (mpingest.job() / "lock").exists()
+
+
+def test_a_signal_stops_it_and_frees_the_job(
+    mpingest: CommandLine, verify: Verifier, make_tree: MakeTree, faulty: EmbeddedZone, target: str
+) -> None:
+    mpingest.start(make_tree({"a/file": b"1"}), target, *EVERYTHING_OF_PUT)
+    job = mpingest.job()
+    faulty.inject("delay", Api.GEN_QUERY_AN, seconds=1.0, times=None)
+    command = [sys.executable, "-m", "mpingest", "verify", job.name]
+    process = subprocess.Popen(command, env=mpingest.environment, stderr=subprocess.PIPE, text=True)
+    while not (job / "verification/log/rank00000.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, "stopped by SIGTERM" in said, "Traceback" in said) == (75, True, False)
+    assert not (job / "lock").exists()
     faulty.clear_faults()
     verify()
 
