@@ -6,11 +6,11 @@ import json
 
 import click
 
-from mpingest.cli.jobs import job_options
+from mpingest.cli.options import which_run
 
 
 @click.command(short_help="What failed in a run of a job, why, and whether a rerun helps.")
-@job_options
+@which_run
 @click.option(
     "--names",
     type=click.IntRange(0, 10_000),

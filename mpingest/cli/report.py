@@ -6,11 +6,11 @@ import json
 
 import click
 
-from mpingest.cli.jobs import job_options
+from mpingest.cli.options import which_run
 
 
 @click.command(short_help="What a run of a job has done.")
-@job_options
+@which_run
 def report(job: str, run: int | None, as_json: bool, jobs_dir: str) -> None:
     """Print the summary of the last run of JOB as mpingest start printed it. Neither a zone nor MPI is needed.
 

@@ -7,7 +7,6 @@ import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any
 
@@ -17,6 +16,7 @@ from mpingest.handler.operations import Operation
 from mpingest.ingest.catalog import REPLICA_STATES, Replica
 from mpingest.ingest.statuses import status_name
 from mpingest.ingest.unknown import is_unknown
+from mpingest.jobs.text import time_text
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import TYPE_BITS
 
@@ -265,7 +265,7 @@ def _attributes(sides: Sides, claim: Claim, ours: Replica) -> _Found | None:
         says = f"{size:,} bytes on disk, {ours.size:,} in the catalog"
         return Kind.SIZE, says + _KEPT.get(claim.operation, ""), content_mark(claim.operation, ours.number)
     if claim.physical and ours.mtime != mtime:
-        says = f"{_time(sides.row)} on disk, {_date(ours.mtime)} in the catalog"
+        says = f"{_time(sides.row)} on disk, {time_text(ours.mtime * _NANOSECONDS)} in the catalog"
         return Kind.MTIME, says, overwrite(ours.number)
     return None
 
@@ -325,12 +325,4 @@ def _plain(row: np.void) -> dict[str, Any]:
 
 
 def _time(row: np.void) -> str:
-    return _date(int(row["mtime_ns"]) // _NANOSECONDS)
-
-
-def _date(seconds: int) -> str:
-    """A time, which may lie where no calendar reaches."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds} s since 1970"
+    return time_text(int(row["mtime_ns"]))

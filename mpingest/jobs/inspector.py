@@ -47,7 +47,6 @@ from mpingest.jobs.tools import Ending, Tools, open_subjects
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Sums
 from mpingest.jobs.unknown import UnknownContent
 from mpingest.jobs.visit import Visit, Visitor
-from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.diff import Comparison, DirectoryDiff
 from mpingest.manifest.segment import SegmentWriter
@@ -224,7 +223,7 @@ class _Inspection(Visit):
         path = self.subtree.relative
         self._differ(Difference(Kind.MISSING, path, collection, says, mark=mark, row=row, is_directory=True))
 
-    def _files(self, files: EntryBatch, comparison: Comparison, began: int) -> Slice:
+    def _files(self, files: EntryBatch, comparison: Comparison, _began: int, _operation: Operation) -> Slice:
         """Compares files; there is never anything left to ingest."""
         self.visitor.recorder.seen(self.subtree.relative, files, comparison.change)
         self.inspector.findings.count(compared=len(files))
@@ -286,18 +285,16 @@ class _Inspection(Visit):
 
     def _look_at_gone(self, diff: DirectoryDiff) -> list[Unit]:
         """Compares what is recorded and not on disk; units for the directories of it."""
-        vanished, outcomes = diff.vanished()
+        vanished, results = diff.vanished()
         units = []
         if self.unknown:
             self.unknown.strike(vanished.names())
-        for (name, row), outcome in zip(vanished, outcomes.tolist(), strict=True):
-            result = np.zeros(1, RESULT_DTYPE)[0]
-            result["outcome"] = outcome
-            if not EntryBatch.build([name], row.reshape(1)).is_directory()[0]:
+        for (name, row), result in zip(vanished, results, strict=True):
+            if kind_of(row) != stat.S_IFDIR:
                 self._compare_file(name, None, row, result)
                 continue
             relative = self._below(name)
-            if outcome == Outcome.GONE:
+            if result["outcome"] == Outcome.GONE:
                 units.append(Subtree(relative, Change.DELETED, row).to_unit())
             else:
                 logical = self.inspector.ingestor.subjects.logical_path(relative)
