@@ -326,7 +326,7 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
     summary = Summary(
         opened.spec,
         opened.run.number,
-        seconds,
+        round(seconds, 3),  # as it is kept
         counts,
         shares,
         failures,

@@ -68,7 +68,7 @@ class Summary:
         return {
             "job": self.spec.to_json(),
             "run": self.run,
-            "seconds": round(self.seconds, 3),
+            "seconds": self.seconds,
             "exit_code": int(self.exit_code),
             "total": tally.as_mapping(self.total),
             "ranks": [
