@@ -205,7 +205,7 @@ class _Inspection(Visit):
         # Where a script says where files belong, a directory has no collection, and names do not tell what is whose.
         if operation is Operation.NO_OP or ingestor.handler.has("collection_for"):
             return
-        objects, collections = ingestor.listing(relative), ingestor.subcollections(relative)
+        objects, collections = ingestor.objects_in(collection), ingestor.subcollections(relative)
         self.listings[collection] = objects
         below = {f"{collection}/{name}" for name in collections}
         self.unknown = UnknownContent(ingestor, relative, dict(objects), below)
@@ -246,15 +246,15 @@ class _Inspection(Visit):
         if difference := differ(relative, sides, claim):
             self._differ(difference)
         elif self.inspector.checksum and row is not None and recorded is not None and claim.expected:
-            ours = claim.ours(replicas)
             # What else is registered may have no content, or one that doesn't end.
-            if ours and (not claim.physical or kind_of(row) == stat.S_IFREG):
-                self.to_sum.append((name, row, ours))
+            if not claim.physical or kind_of(row) == stat.S_IFREG:
+                same_size = [replica for replica in replicas if replica.size == int(row["size"])]
+                self.to_sum += [(name, row, ours)] if (ours := claim.ours(same_size)) else []
 
     def _cannot_tell(self, relative: bytes, sides: Sides, error: Exception) -> None:
         """What is refused now failed in the last run, too, or fails in the next."""
         reason = failed(error).reason
-        if sides.row is None:
+        if sides.row is None and not isinstance(error, RequestError):
             return
         kind = Kind.UNREADABLE
         if sides.recorded is None:
