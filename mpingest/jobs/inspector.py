@@ -246,10 +246,15 @@ class _Inspection(Visit):
         if difference := differ(relative, sides, claim):
             self._differ(difference)
         elif self.inspector.checksum and row is not None and recorded is not None and claim.expected:
-            # What else is registered may have no content, or one that doesn't end.
-            if not claim.physical or kind_of(row) == stat.S_IFREG:
-                same_size = [replica for replica in replicas if replica.size == int(row["size"])]
-                self.to_sum += [(name, row, ours)] if (ours := claim.ours(same_size)) else []
+            self._note_sum(name, row, claim, replicas)
+
+    def _note_sum(self, name: bytes, row: np.void, claim: Claim, replicas: list[Replica]) -> None:
+        """Has the checksum compared of a file that agrees so far."""
+        if claim.physical and kind_of(row) != stat.S_IFREG:
+            return  # it may have no content, or one that doesn't end
+        ours = claim.ours([replica for replica in replicas if replica.size == int(row["size"])])
+        if ours is not None:
+            self.to_sum.append((name, row, ours))
 
     def _cannot_tell(self, relative: bytes, sides: Sides, error: Exception) -> None:
         """What is refused now failed in the last run, too, or fails in the next."""
