@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 
@@ -19,3 +22,16 @@ jobs_dir_option = click.option(
     show_default="~/.mpingest/jobs",
     help="Where jobs keep their state; must be on a file system that all ranks see.",
 )
+
+
+def which_run(command: Callable[..., Any]) -> Callable[..., Any]:
+    """JOB, and which of its runs."""
+    options = (
+        click.argument("job"),
+        click.option("--run", type=click.IntRange(1), metavar="N", help="Of run N [default: the last one]."),
+        click.option("--json", "as_json", is_flag=True, help="For programs."),
+        jobs_dir_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

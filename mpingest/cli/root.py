@@ -10,7 +10,7 @@ import click
 from mpingest import __version__
 from mpingest.errors import MpingestError
 
-COMMANDS = ("demo", "doctor", "manifest", "plan", "scan", "start", "zone")
+COMMANDS = ("demo", "doctor", "failures", "manifest", "plan", "report", "scan", "start", "verify", "zone")
 """Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
 
 

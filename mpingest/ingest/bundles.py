@@ -210,6 +210,19 @@ class Bundler:
                 self.ingestor.logger.warning("no more bundles", reason="they fail here: files are put one by one")
 
 
+class _NoNotes:
+    def begun(self, tar: str, user: User | None, directories: Iterable[bytes]) -> None:
+        raise AssertionError("nothing is sent")
+
+    def ended(self, tar: str) -> None:
+        raise AssertionError("nothing is sent")
+
+
+def no_bundles(ingestor: EntryIngestor) -> Bundler:
+    """Makes none."""
+    return Bundler(ingestor, BundleMode.NEVER, _NoNotes(), "")
+
+
 def bundle_stem(job: str, run: int, rank: int) -> str:
     """What the names of a rank's tar files begin with."""
     return f"{_PREFIX}{job}-{run}-{rank}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from irods.exception import NetworkException, iRODSException
+from irods.exception import NetworkException
 
 from mpingest.handler.declared import Avu, Permission
 from mpingest.ingest.content import Source
@@ -39,10 +39,12 @@ from mpingest.ingest.messages import (
 from mpingest.ingest.statuses import (
     ALREADY_HAS_ITEM,
     COPY_LENGTH_ERROR,
+    LOGIN_ERRORS,
     NETWORK_FAILURE,
     NO_ROWS_FOUND,
     SUCCESS,
     RequestError,
+    login_error,
 )
 from mpingest.ingest.wire import Reply, Streamed, exchange
 
@@ -92,6 +94,10 @@ SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
 WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
+GOOD = 1
+REPLICA_STATES = ("stale", "good", "intermediate", "read-locked", "write-locked")
+"""What the numbers of replica statuses mean."""
+
 _DATA_ID, _COLLECTION_ID = 401, 500
 _DATA_NAME, _REPLICA_NUMBER, _DATA_SIZE, _DATA_PATH = 403, 404, 407, 410
 _REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME, _PARENT_NAME = 413, 415, 420, 501, 502
@@ -120,7 +126,7 @@ logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come b
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica of a data object. size: bytes; mtime: seconds since the epoch; good: its status is 1.
+    """One replica of a data object. size: bytes; mtime: seconds since the epoch; status: see ``REPLICA_STATES``.
 
     object_id: that of the data object; whatever is made later has a higher one
     """
@@ -130,9 +136,14 @@ class Replica:
     number: int
     size: int
     path: str
-    good: bool
+    status: int
     checksum: str
     mtime: int
+
+    @property
+    def good(self) -> bool:
+        """Whether it holds what the object is."""
+        return self.status == GOOD
 
 
 @dataclass(slots=True)
@@ -406,7 +417,7 @@ class Catalog:
     def _replicas(self, conditions: dict[int, str]) -> Iterator[Replica]:
         for row in self._rows(_LISTING_COLUMNS, conditions):
             object_id, name, number, size, path, status, checksum, mtime = row
-            yield Replica(int(object_id), name, int(number), int(size), path, status == "1", checksum, int(mtime))
+            yield Replica(int(object_id), name, int(number), int(size), path, int(status), checksum, int(mtime))
 
     def _count(self, column: int, conditions: dict[int, str]) -> int:
         return sum(int(count) for (count,) in self._rows((column,), conditions, SELECT_COUNT))
@@ -471,12 +482,8 @@ class _Lease:
         self.clean = True
         try:
             self.connection = session.pool.get_connection()
-        except (NetworkException, OSError) as error:
-            raise RequestError(NETWORK_FAILURE, str(error)) from error
-        except iRODSException as error:
-            raise RequestError(error.code, "login refused") from error
-        except KeyError as error:  # the client knows no exception class for some of the server's codes
-            raise RequestError(int(error.args[0]), "login refused") from error
+        except LOGIN_ERRORS as error:
+            raise login_error(error) from error
         # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
         self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

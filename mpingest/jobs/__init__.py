@@ -29,6 +29,15 @@
 ``listing``       what it finds, entry by entry, as text
 ``statistics``    what it found, for people and programs
 
+``verify``       the life cycle of a verification: whether file system, record and catalog agree
+``inspector``    a worker of it: visits as a run does, and compares
+``differences``  how the three can differ, and what puts it right
+``findings``     where differences go, and their counts
+``verify_text``  a verification, for people and programs
+
+``failures``   what failed in a run, grouped
+``report``     the summary of a run, read again
+
 ``plan``       the life cycle of a plan: what a run would do
 ``planner``    a worker of it: visits as a run does, with an ingestor and a recorder that only count
 ``forecast``   what it counts

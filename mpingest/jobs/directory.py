@@ -2,12 +2,14 @@
 
 <job>/job.json  checkpoint.h5  lock
 <job>/runs/0001/  manifest/  log/  failures/  bundles/  progress.json  summary.json  failures.jsonl
+<job>/verification/  manifest/  log/  failures/  differences.jsonl
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import tempfile
 import threading
@@ -75,6 +77,21 @@ class RunDirectory:
         """A file of the run."""
         return os.path.join(self.path, name)
 
+    def make(self) -> None:
+        """Make it, with what ranks write into. Raises OSError."""
+        for path in (self.path, self.manifest, self.log, self.rank_failures):
+            os.mkdir(path, mode=0o700)
+
+    def join_failures(self, name: str) -> str:
+        """Join the ranks' files of failures to one; its path. Raises OSError."""
+        path = self.file(name)
+        with open(path, "wb") as joined:
+            for part in sorted(os.listdir(self.rank_failures)):
+                with open(os.path.join(self.rank_failures, part), "rb") as file:
+                    shutil.copyfileobj(file, joined)
+        shutil.rmtree(self.rank_failures)
+        return path
+
 
 @dataclass(frozen=True, slots=True)
 class JobDirectory:
@@ -141,18 +158,41 @@ class JobDirectory:
         numbers = sorted(int(name) for name in names if name.isdecimal())
         return [RunDirectory(os.path.join(base, f"{number:04d}"), number) for number in numbers]
 
+    def run(self, number: int | None = None) -> RunDirectory:
+        """One run, the last one where no number is given. Raises MpingestError, which says what there is."""
+        runs = self.runs()
+        if not runs:
+            raise MpingestError(f"job {self.name}: there is no run of it yet")
+        if number is None:
+            return runs[-1]
+        for run in runs:
+            if run.number == number:
+                return run
+        raise MpingestError(
+            f"job {self.name}: there is no run {number}; there are {runs[0].number} to {runs[-1].number}"
+        )
+
     def segments(self) -> list[Path]:
-        """Sealed segments that no merge has taken in yet, of all runs."""
-        return [segment for run in self.runs() for segment in sealed_segments(Path(run.manifest))]
+        """Sealed segments that no merge has taken in yet, of all runs and the last verification."""
+        directories = [*self.runs(), self._verification]
+        return [segment for each in directories for segment in sealed_segments(Path(each.manifest))]
 
     def new_run(self) -> RunDirectory:
         """The next run's directory, made."""
         runs = self.runs()
         number = runs[-1].number + 1 if runs else 1
         run = RunDirectory(os.path.join(self.path, "runs", f"{number:04d}"), number)
-        for path in (run.path, run.manifest, run.log, run.rank_failures):
-            os.mkdir(path, mode=0o700)
+        run.make()
         return run
+
+    def new_verification(self) -> RunDirectory:
+        """The directory of a verification after the last run, made; what the one before has left is removed.
+
+        Raises OSError.
+        """
+        shutil.rmtree(self._verification.path, ignore_errors=True)
+        self._verification.make()
+        return self._verification
 
     def spec(self) -> JobSpec:
         """What the job is. Raises MpingestError where that can't be read."""
@@ -188,6 +228,11 @@ class JobDirectory:
             yield lock
         finally:
             lock.release()
+
+    @property
+    def _verification(self) -> RunDirectory:
+        runs = self.runs()
+        return RunDirectory(os.path.join(self.path, "verification"), runs[-1].number if runs else 0)
 
     @property
     def _spec_path(self) -> str:

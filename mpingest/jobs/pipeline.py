@@ -30,13 +30,14 @@ from mpingest.ingest.bundles import MOST_FILES, Answer
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
+from mpingest.jobs.inspector import Inspector
 from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.slices import Part, Portion, Retry, SliceRun, next_bundle
 from mpingest.jobs.tools import Tools
-from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
+from mpingest.jobs.units import Slice, Subtree, Sums, Unseen, is_slice
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.pool import PoolClosed
@@ -84,7 +85,7 @@ class Pipeline:
     Use as a context manager: leaving it ends the threads.
     """
 
-    visitor: Visitor | Remover | Planner
+    visitor: Visitor | Remover | Planner | Inspector
     tools: Tools
     sessions: int
     _events: deque[Spawned | Finished] = field(default_factory=deque)
@@ -179,11 +180,9 @@ class Pipeline:
     def begin(self, unit: Unit) -> None:
         """Have the threads do the unit."""
         with self._changed:
-            if unit.kind is UnitKind.SLICE and is_unseen(unit):
+            if unit.kind is UnitKind.SLICE and not is_slice(unit):
                 self._scanning.append(unit)
-                unseen = Unseen.from_unit(unit)
-                assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
-                self._looks.append(_Scan(unit, unseen.relative, self.visitor.look(unseen)))
+                self._looks.append(self._look(unit))
             elif unit.kind is UnitKind.SLICE:
                 self._slices.append(SliceRun.of(unit, self.tools.bundler))
             else:
@@ -191,6 +190,14 @@ class Pipeline:
                 self._scanning.append(unit)
                 self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
             self._wake()
+
+    def _look(self, unit: Unit) -> _Scan:
+        if isinstance(self.visitor, Inspector):
+            sums = Sums.from_unit(unit)
+            return _Scan(unit, sums.relative, self.visitor.look(sums))
+        assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
+        unseen = Unseen.from_unit(unit)
+        return _Scan(unit, unseen.relative, self.visitor.look(unseen))
 
     def events(self) -> Iterable[Spawned | Finished]:
         """What happened since the last call. Raises what was raised in a thread."""

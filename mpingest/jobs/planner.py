@@ -11,7 +11,7 @@ import math
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -21,12 +21,11 @@ import numpy.typing as npt
 import structlog
 
 from mpingest.farm.units import Unit, UnitKind
-from mpingest.handler.calls import Handler, HandlerFailure, User
+from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest import costs
 from mpingest.ingest.actions import ACTIONS, Hook, Situation
-from mpingest.ingest.bundle_mode import BundleMode
-from mpingest.ingest.bundles import Bundler
+from mpingest.ingest.bundles import no_bundles
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, Result, as_gone, failed
 from mpingest.ingest.kinds import reason_to_skip
@@ -41,7 +40,7 @@ from mpingest.jobs.forecast import Forecast, Total
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.tools import Ending, Tools, handler_of, job_facts
-from mpingest.jobs.units import Slice, Subtree, Unseen, is_unseen
+from mpingest.jobs.units import Slice, Subtree, Unseen, is_slice
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import Change, DirectoryState, Outcome
@@ -326,13 +325,6 @@ class Foresight:
     def seal_if_due(self) -> None: ...  # noqa: D102
 
 
-class NoBundles:
-    """Nothing is sent, so there is nothing to note."""
-
-    def begun(self, tar: str, user: User | None, directories: Iterable[bytes]) -> None: ...  # noqa: D102
-    def ended(self, tar: str) -> None: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class Planner:
     """Visits directories as ``visitor`` does; what it finds to ingest is counted and goes no further."""
@@ -352,7 +344,7 @@ class Planner:
         """The units that are none to ingest; the others are counted."""
         left = []
         for unit in units:
-            if unit.kind is UnitKind.SLICE and not is_unseen(unit):
+            if unit.kind is UnitKind.SLICE and is_slice(unit):
                 self.ingestor.foresee(Slice.from_unit(unit))
             else:
                 left.append(unit)
@@ -380,7 +372,7 @@ def open_planner(
     foresight = Foresight(ledger, ingestor, options.delete_unknown)
     with ExitStack() as stack:
         pool = stack.enter_context(StatPool(options.stat_threads))
-        bundler = Bundler(ingestor, BundleMode.NEVER, NoBundles(), "")
+        bundler = no_bundles(ingestor)
         tools = Tools(ingestor, bundler, checkpoint, foresight, ending, math.inf, Profile(subjects), pool)
         known = None if options.ignore_cache else checkpoint
         # What is in the collections that never was a file, nobody knows without a zone.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -348,12 +347,11 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
         with _catalogs() as catalog_of:
             forget_remains(opened.run, catalog_of, opened.notes)
     with own_trouble():
-        _join_failures(opened.run)
-    failures = opened.run.file("failures.jsonl")
+        failures = opened.run.join_failures("failures.jsonl")
     summary = Summary(
         opened.spec,
         opened.run.number,
-        seconds,
+        round(seconds, 3),  # as it is kept
         counts,
         shares,
         failures,
@@ -362,6 +360,7 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
         int(opened.root_row["mtime_ns"]),
         refused,
         stalled,
+        options.kept(),
     )
     _keep_summary(opened.run, summary)
     try:
@@ -380,14 +379,6 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
 def _merge(comm: MPI.Comm | None, opened: OpenRun) -> None:
     """Take what was recorded into the checkpoint. Collective."""
     opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
-
-
-def _join_failures(run: RunDirectory) -> None:
-    with open(run.file("failures.jsonl"), "wb") as joined:
-        for name in sorted(os.listdir(run.rank_failures)):
-            with open(os.path.join(run.rank_failures, name), "rb") as part:
-                shutil.copyfileobj(part, joined)
-    shutil.rmtree(run.rank_failures)
 
 
 def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:

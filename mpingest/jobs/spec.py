@@ -7,7 +7,8 @@ import hashlib
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mpingest.errors import MpingestError
@@ -107,3 +108,38 @@ class RunOptions:
     def way(self) -> str:
         """What decides about each entry, in a word."""
         return f"handler {os.path.abspath(self.handler)}" if self.handler else self.operation.name.lower()
+
+    def kept(self) -> dict[str, Any]:
+        """What decides about entries, by the names of the options, as kept in summary.json.
+
+        Without ``append_json``: whatever a handler is told may be a secret.
+        """
+        return {
+            "operation": self.operation.name,
+            "event_handler": os.path.abspath(self.handler) if self.handler else None,
+            "as_user": self.user,
+            "exclude_file_type": self.excludes.types,
+            "exclude_file_name": self.excludes.file_names,
+            "exclude_directory_name": self.excludes.directory_names,
+            "special": self.register_special,
+            "follow_symlinks": self.follow.value,
+        }
+
+    def as_before(self, kept: Mapping[str, Any], given: Collection[str]) -> RunOptions:
+        """The same, but as ``kept`` where nothing else is ``given``: names of options."""
+        before: dict[str, Any] = {}
+        if not {"operation", "event_handler"} & set(given):
+            before |= {"operation": Operation[kept["operation"]], "handler": kept["event_handler"]}
+        if "as_user" not in given:
+            before["user"] = kept["as_user"] and tuple(kept["as_user"])
+        if not {"exclude_file_type", "exclude_file_name", "exclude_directory_name"} & set(given):
+            before["excludes"] = Excludes(
+                tuple(kept["exclude_file_type"]),
+                tuple(kept["exclude_file_name"]),
+                tuple(kept["exclude_directory_name"]),
+            )
+        if "special" not in given:
+            before["register_special"] = kept["special"]
+        if "follow_symlinks" not in given:
+            before["follow"] = FollowLinks(kept["follow_symlinks"])
+        return replace(self, **before)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.errors import ExitCode
+from mpingest.farm.share import SHARE_DTYPE
 from mpingest.jobs import tally
+from mpingest.jobs.failures import failures_in
 from mpingest.jobs.spec import JobSpec
 from mpingest.jobs.text import human_bytes
 from mpingest.manifest.states import Change, Outcome
@@ -45,6 +47,8 @@ class Summary:
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
     stalled: Sequence[tuple[int, str]] = ()
     """Ranks that made no progress, and on what: the run ended early."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """See ``RunOptions.kept``."""
 
     @property
     def total(self) -> tally.Counts:
@@ -60,11 +64,11 @@ class Summary:
         return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
-        """For summary.json."""
+        """For summary.json. Paths that are not UTF-8 have surrogate escapes (PEP 383)."""
         return {
             "job": self.spec.to_json(),
             "run": self.run,
-            "seconds": round(self.seconds, 3),
+            "seconds": self.seconds,
             "exit_code": int(self.exit_code),
             "total": tally.as_mapping(self.total),
             "ranks": [
@@ -72,11 +76,32 @@ class Summary:
                 for row, share in zip(self.counts, self.shares, strict=True)
             ],
             "way": self.way,
+            "options": self.options,
             "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
             "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
         }
+
+    @classmethod
+    def from_json(cls, content: Any, failures: str) -> Self:
+        """The inverse of ``to_json``. Raises KeyError, TypeError, ValueError, AttributeError where it isn't one."""
+        ranks = content["ranks"]
+        shares = np.array([tuple(rank[name] for name in SHARE_DTYPE.names or ()) for rank in ranks], SHARE_DTYPE)
+        return cls(
+            JobSpec.from_json(content["job"]),
+            int(content["run"]),
+            float(content["seconds"]),
+            np.array([tally.from_mapping(rank) for rank in ranks]).reshape(len(ranks), tally.SIZE),
+            shares,
+            failures,
+            [str(note) for note in content["notes"]],
+            content["way"],
+            content["root_mtime_ns"],
+            content["refusal"],
+            [(int(stalled["rank"]), str(stalled["at"])) for stalled in content["stalled"]],
+            content.get("options", {}),
+        )
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
@@ -91,7 +116,7 @@ class Summary:
             yield f"  renamed      {renamed:,} files and {directories:,} directories: gone only by their old names"
         if made := int(total[tally.COLLECTIONS]):
             yield f"  collections  {made:,} made"
-        rate = tally.of_outcome(total, Outcome.DONE) / self.seconds
+        rate = tally.of_outcome(total, Outcome.DONE) / self.seconds if self.seconds else 0
         requests, changing = int(total[tally.REQUESTS]), int(total[tally.CATALOG_CHANGES])
         sent = human_bytes(int(total[tally.SENT]))
         yield f"  zone         {requests:,} requests, {changing:,} of them changes; {sent} sent; {rate:,.0f} files/s"
@@ -126,10 +151,10 @@ _PLAIN = {
 
 
 def first_failures(path: str, count: int = 5) -> list[str]:
-    """The first lines of a failures file, as name and reason."""
-    with open(path, encoding="utf-8") as file:
-        failures = [json.loads(line) for line in islice(file, count)]
-    return [f"{failure['path']!r}: {failure['reason']}" for failure in failures]
+    """The first of a failures file, as name and reason; none where it is gone."""
+    if not os.path.exists(path):
+        return []
+    return [f"{failure.path!r}: {failure.reason}" for failure in islice(failures_in([path]), count) if failure]
 
 
 def _list(counted: Iterator[tuple[int, str]]) -> str:

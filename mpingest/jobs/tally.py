@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.manifest.states import Change, Outcome
 
 DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT = range(5)
-"""Directories scanned; other entries seen and their bytes; collections made; bytes of content sent."""
+"""Directories scanned; other entries seen and their bytes; collections made; bytes of content sent, or compared."""
 REQUESTS, CATALOG_CHANGES, DIRECTORIES_FAILED, EXCLUDED, RETRIED, BUNDLED = range(5, 11)
 """Requests; those of them that change the catalog; directories whose collection or scan failed; names that were
 
@@ -55,9 +57,8 @@ def of_outcome(counts: Counts, outcome: Outcome) -> int:
     return int(counts[_OUTCOMES + outcome])
 
 
-def as_mapping(counts: Counts) -> dict[str, int]:
-    """By name, for files that people and programs read."""
-    plain = {
+_NAMES = (
+    {
         "directories": DIRECTORIES,
         "entries": ENTRIES,
         "bytes": BYTES,
@@ -72,7 +73,19 @@ def as_mapping(counts: Counts) -> dict[str, int]:
         "directories_renamed": DIRECTORIES_RENAMED,
         "bundled": BUNDLED,
     }
-    named = {name: int(counts[index]) for name, index in plain.items()}
-    named |= {f"change_{change.name.lower()}": of_change(counts, change) for change in Change}
-    named |= {f"outcome_{outcome.name.lower()}": of_outcome(counts, outcome) for outcome in Outcome}
-    return named
+    | {f"change_{change.name.lower()}": _CHANGES + change for change in Change}
+    | {f"outcome_{outcome.name.lower()}": _OUTCOMES + outcome for outcome in Outcome}
+)
+
+
+def as_mapping(counts: Counts) -> dict[str, int]:
+    """By name, for files that people and programs read."""
+    return {name: int(counts[index]) for name, index in _NAMES.items()}
+
+
+def from_mapping(named: Mapping[str, int]) -> Counts:
+    """The inverse of ``as_mapping``; what is not named is zero."""
+    counts = new_counts()
+    for name, index in _NAMES.items():
+        counts[index] = named.get(name, 0)
+    return counts

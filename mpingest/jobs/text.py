@@ -64,3 +64,8 @@ def histogram(title: str, what: str, groups: Sequence[tuple[str, Group]], *, wit
         share = group.entries / total if total else 0.0
         size = f"{human_bytes(group.bytes):>12}" if with_bytes else ""
         yield f"{label:<16}{group.entries:>14,}{share:>7.1%}{size}  {'#' * round(share * _BAR)}".rstrip()
+
+
+def one_line(text: str) -> str:
+    """Text on one line, whatever it holds."""
+    return text if text.isprintable() else ascii(text)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mpingest.handler.calls import Defaults, Handler
+from mpingest.handler.calls import Defaults, Handler, Logger
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
 from mpingest.ingest.bundles import Bundler, bundle_stem
@@ -124,17 +124,10 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         checkpoint = None
         if os.path.exists(opened.job.checkpoint):
             checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
-        session = own_session()
-        stack.callback(session.cleanup)
-        resource = options.resource or getattr(session, "default_resource", None)
+        subjects = stack.enter_context(open_subjects(spec, options, logger))
+        resource = options.resource or getattr(subjects.users.own.session, "default_resource", None)
         ending = Ending()
         retry = RetryPolicy(options.zone_timeout, ending)
-        handler = handler_of(options)
-        naming = Naming(spec.root, spec.target, handler.character_map)
-        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
-        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
-        stack.callback(users.close)
-        subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
         profile = Profile(subjects)
         if options.profile:
             os.makedirs(run.profile, mode=0o700, exist_ok=True)
@@ -158,6 +151,20 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         )
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
+
+
+@contextmanager
+def open_subjects(spec: JobSpec, options: RunOptions, logger: Logger) -> Iterator[Subjects]:
+    """The entries of a job, for one rank, with its sessions. Raises MpingestError where they can't be had."""
+    with ExitStack() as stack:
+        session = own_session()
+        stack.callback(session.cleanup)
+        handler = handler_of(options)
+        naming = Naming(spec.root, spec.target, handler.character_map)
+        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
+        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
+        stack.callback(users.close)
+        yield Subjects(job_facts(spec, options), handler, naming, users, logger)
 
 
 def handler_of(options: RunOptions) -> Handler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ from mpingest.scan.names import NameSlice
 _SUBTREE = struct.Struct("<B??i")
 _SLICE = struct.Struct("<B?I")
 _UNSEEN = struct.Struct("<BB??IiI")
-_SLICE_TAG, _UNSEEN_TAG = range(2)
+_SUMS = struct.Struct("<BIII")
+_SLICE_TAG, _UNSEEN_TAG, _SUMS_TAG = range(3)
 
 
 def depth_of(relative: bytes) -> int:
@@ -120,9 +122,9 @@ class Unseen:
         return cls(relative, Operation(operation), followed, fresh, names, known, was)
 
 
-def is_unseen(unit: Unit) -> bool:
-    """Whether a slice is one of names (``Unseen``), not of entries (``Slice``)."""
-    return unit.payload[0] == _UNSEEN_TAG
+def is_slice(unit: Unit) -> bool:
+    """Whether a unit of that kind is one of entries to act on (``Slice``), not to look at (``Unseen``, ``Sums``)."""
+    return unit.payload[0] == _SLICE_TAG
 
 
 PLAN_DTYPE = np.dtype(
@@ -170,3 +172,39 @@ class Slice:
         entries = EntryBatch.unpack(unit.payload[entries_at:plan_at])
         plan = np.frombuffer(unit.payload, PLAN_DTYPE, offset=plan_at)
         return cls(unit.payload[_SLICE.size : entries_at], entries, plan, fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Files of the directory ``relative`` whose checksums are to be compared with those of the catalog.
+
+    replicas:  number of the replica that is compared, ``<i4``, shape (n,)
+    checksums: as the catalog has them, "" where it has none, length n
+    """
+
+    relative: bytes
+    entries: EntryBatch
+    replicas: npt.NDArray[np.int32]
+    checksums: Sequence[str]
+
+    def to_unit(self) -> Unit:
+        """Flat, for the farm."""
+        entries = self.entries.pack()
+        texts = "\0".join(self.checksums).encode()
+        head = _SUMS.pack(_SUMS_TAG, len(self.relative), len(entries), len(texts))
+        payload = head + self.relative + entries + texts + self.replicas.astype("<i4").tobytes()
+        return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.entries), payload)
+
+    @classmethod
+    def from_unit(cls, unit: Unit) -> Sums:
+        """The inverse of ``to_unit``."""
+        _, path_size, entries_size, texts_size = _SUMS.unpack_from(unit.payload)
+        entries_at = _SUMS.size + path_size
+        texts_at = entries_at + entries_size
+        replicas_at = texts_at + texts_size
+        return cls(
+            unit.payload[_SUMS.size : entries_at],
+            EntryBatch.unpack(unit.payload[entries_at:texts_at]),
+            np.frombuffer(unit.payload, "<i4", offset=replicas_at),
+            unit.payload[texts_at:replicas_at].decode().split("\0"),
+        )

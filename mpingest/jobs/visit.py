@@ -80,13 +80,13 @@ class Visitor:
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
         """Visit a directory; gives, slice by slice, the units found. Everything else is recorded. Raises ZoneGone."""
-        return _Visit(self, subtree, self.recorded(subtree.relative, subtree.was)).steps()
+        return Visit(self, subtree, self.recorded(subtree.relative, subtree.was)).steps()
 
     def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
         """Stat names of a directory that another visit has read, and go on as that would; the same in all else."""
         row = np.zeros(1, ENTRY_DTYPE)[0]
         subtree = Subtree(unseen.relative, Change.UNCHANGED, row, unseen.followed, was=unseen.was)
-        return _Visit(self, subtree, None, fresh=unseen.fresh).look(unseen)
+        return Visit(self, subtree, None, fresh=unseen.fresh).look(unseen)
 
     def recorded(self, relative: bytes, was: bytes | None) -> DirectoryRows | None:
         """What is recorded of a directory. was: as in ``Subtree``."""
@@ -113,7 +113,9 @@ class Visitor:
 
 
 @dataclass(slots=True)
-class _Visit:
+class Visit:
+    """One visit of a directory."""
+
     visitor: Visitor
     subtree: Subtree
     rows: DirectoryRows | None
@@ -132,6 +134,7 @@ class _Visit:
         self.was = self.subtree.was
 
     def steps(self) -> Iterator[list[Unit]]:
+        """See ``Visitor.visit``."""
         ingestor = self.visitor.ingestor
         with ExitStack() as stack:
             try:
@@ -169,6 +172,7 @@ class _Visit:
                 self._fail(error)
 
     def look(self, unseen: Unseen) -> Iterator[list[Unit]]:
+        """See ``Visitor.look``."""
         try:
             with self._scan(unseen.operation) as scan:
                 yield self._compare(scan, unseen.names, unseen.known, unseen.operation)

@@ -10,11 +10,11 @@ from irods.session import iRODSSession
 
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.retry import RetryPolicy
-from mpingest.ingest.statuses import _VERDICTS, NETWORK_FAILURE, RequestError, Verdict
+from mpingest.ingest.statuses import LISTED, NETWORK_FAILURE, RequestError, Verdict
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 
-CODES = [(verdict, code) for verdict, codes in _VERDICTS.items() for code in codes if code != NETWORK_FAILURE]
+CODES = [(status.verdict, code) for code, status in LISTED.items() if code != NETWORK_FAILURE]
 RETRIED = {Verdict.TRANSIENT, Verdict.BUSY}
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 
+import irods.exception
 import pytest
+from irods.auth import ClientAuthError
+from irods.exception import NetworkException
 
 from mpingest.ingest.retry import BUSY_TRIES, Interrupted, RetryPolicy, ZoneGone
-from mpingest.ingest.statuses import NETWORK_FAILURE, RequestError, Verdict, nominal, status_name, verdict
+from mpingest.ingest.statuses import (
+    LISTED,
+    NETWORK_FAILURE,
+    RequestError,
+    Verdict,
+    login_error,
+    nominal,
+    status_name,
+    status_of,
+    verdict,
+)
 
 
 class FakeTime:
@@ -87,6 +101,10 @@ def test_anything_else_is_not_tried_again(status: int) -> None:
         (-123456789, "IRODS_ERROR_123456000", Verdict.PERMANENT),
         (NETWORK_FAILURE, "NETWORK_FAILURE", Verdict.TRANSIENT),
         (-116000 - 104, "SYS_SOCK_READ_ERR", Verdict.TRANSIENT),
+        (-512000 - 5, "UNIX_FILE_READ_ERR", Verdict.BUSY),
+        (-513000 - 28, "UNIX_FILE_WRITE_ERR", Verdict.PERMANENT),
+        (-181000, "SHUTDOWN_SEQUENCE_INITIATED", Verdict.TRANSIENT),
+        (-9000, "SYS_EXCEED_CONNECT_CNT", Verdict.BUSY),
     ],
 )
 def test_statuses_have_names_and_verdicts(status: int, name: str, expected: Verdict) -> None:
@@ -96,3 +114,33 @@ def test_statuses_have_names_and_verdicts(status: int, name: str, expected: Verd
 
 def test_nominal_takes_off_the_errno() -> None:
     assert [nominal(status) for status in (-1000, -1013, -510002, -1, 0, 5)] == [-1000, -1000, -510000, -1, 0, 5]
+
+
+def test_every_number_has_a_name_a_reason_and_a_verdict() -> None:
+    known = irods.exception.iRODSExceptionMeta.codes
+    for code in {*known, *range(-2_200_000, 0, 1000), *LISTED} - {0}:
+        status = status_of(code)
+        assert status.name
+        assert status.reason
+        if code in known:
+            assert status.name == known[code].__name__
+    names = [status.name for status in LISTED.values()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NetworkException("gone"), NETWORK_FAILURE),
+        (ConnectionResetError("gone"), NETWORK_FAILURE),
+        (ssl.SSLCertVerificationError("not trusted"), -2105000),
+        (irods.exception.get_exception_by_code(-826000), -826000),
+        (KeyError(-185000), -185000),
+        (KeyError("a"), -178000),
+        (irods.exception.iRODSException(), -178000),
+        (ClientAuthError("no"), -178000),
+        (RuntimeError("pam_password needs TLS"), -178000),
+    ],
+)
+def test_whatever_the_client_raises_at_login_is_a_status(error: Exception, status: int) -> None:
+    assert login_error(error).status == status

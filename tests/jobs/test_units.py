@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mpingest.farm.units import UnitKind
 from mpingest.handler.operations import Operation
-from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen, is_unseen
+from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Sums, Unseen, is_slice
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.diff import Known
 from mpingest.manifest.states import Change
@@ -80,7 +80,7 @@ def test_names_to_look_at(
     found, stats, results = zip(*kept, strict=True)
     known = Known(np.array(found), np.array(list(stats), ENTRY_DTYPE), np.array(list(results), RESULT_DTYPE))
     unit = Unseen(relative, operation, *flags, NameSlice.build(file_names, [8] * len(rows)), known, was).to_unit()
-    assert (unit.kind, unit.weight, is_unseen(unit)) == (UnitKind.SLICE, len(rows), True)
+    assert (unit.kind, unit.weight, is_slice(unit)) == (UnitKind.SLICE, len(rows), False)
     back = Unseen.from_unit(unit)
     assert (back.relative, back.operation, back.was) == (relative, operation, was)
     assert (back.followed, back.fresh) == flags
@@ -88,3 +88,18 @@ def test_names_to_look_at(
     assert back.known.found.tolist() == list(found)
     assert back.known.rows.tolist() == list(stats)
     assert back.known.results.tolist() == list(results)
+
+
+checksums = st.sampled_from(["", "sha2:AAAA=", "d41d8cd98f00b204e9800998ecf8427e"])
+
+
+@given(paths, st.lists(st.tuples(names, entries, st.integers(0, 2**31 - 1), checksums), min_size=1))
+def test_checksums_to_compare(relative: bytes, rows: list[tuple[bytes, tuple[int, ...], int, str]]) -> None:
+    file_names, stats, replicas, stored = zip(*rows, strict=True)
+    batch = EntryBatch.build(file_names, list(stats))
+    unit = Sums(relative, batch, np.array(replicas, np.int32), stored).to_unit()
+    assert (unit.kind, unit.weight, is_slice(unit)) == (UnitKind.SLICE, len(rows), False)
+    back = Sums.from_unit(unit)
+    assert (back.relative, back.entries.names(), tuple(back.checksums)) == (relative, list(file_names), stored)
+    assert back.entries.rows.tolist() == list(stats)
+    assert back.replicas.tolist() == list(replicas)

@@ -1,0 +1,52 @@
+"""``mpingest report`` and ``mpingest failures`` about runs that were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.numbers import Api
+from tests.conftest import CommandLine
+
+MakeTree = Callable[[dict[str, bytes]], Path]
+
+
+def test_what_a_run_has_done_and_what_failed_is_told_again(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, target: str
+) -> None:
+    root = make_tree({f"dir/file{number}": b"x" for number in range(10)})
+    zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000, times=4)
+    try:
+        mpingest.start(root, target, "--operation", "put_sync", ranks=3)
+    finally:
+        zone.clear_faults()
+    said, job = mpingest.last.stdout, mpingest.job().name
+    summary = mpingest.summary()
+    grouped = json.loads(mpingest("failures", "--json", "--names", "2", job).stdout)
+    (group,) = grouped["groups"]
+    assert (grouped["run"], grouped["total"], group["error"]) == (1, 4, "CAT_NO_ACCESS_PERMISSION")
+    assert {example["path"] for example in group["examples"]} < {failure["path"] for failure in mpingest.failures()}
+    assert mpingest("failures", job).stdout.startswith(f"job {job}, run 1: 4 failures\n")
+    assert mpingest("report", job).stdout == said
+
+    mpingest.start(root, target, "--operation", "put_sync")
+    assert mpingest("report", job).stdout == mpingest("report", "--run", "2", job).stdout != said
+    assert mpingest("report", "--run", "1", job).stdout == said
+    assert json.loads(mpingest("report", "--run", "1", "--json", job).stdout) == summary
+    assert mpingest("failures", job).stdout == f"job {job}, run 2: 0 failures\n"
+
+
+def test_a_summary_that_is_not_there_or_damaged_is_told_in_a_line(
+    mpingest: CommandLine, make_tree: MakeTree, target: str
+) -> None:
+    mpingest.start(make_tree({"file": b"x"}), target)
+    job, summary = mpingest.job().name, mpingest.last_run() / "summary.json"
+    for content in (b'{"job": ', b"[]", b'{"ranks": 7}', b"\xff", b"{}"):
+        summary.write_bytes(content)
+        ran = mpingest("report", job)
+        assert (ran.returncode, len(ran.stderr.splitlines()), "is damaged" in ran.stderr) == (1, 1, True)
+    summary.unlink()
+    ran = mpingest("report", job)
+    assert (ran.returncode, "has no summary" in ran.stderr) == (1, True)
