@@ -19,7 +19,7 @@ def test_what_a_run_has_done_and_what_failed_is_told_again(
     root = make_tree({f"dir/file{number}": b"x" for number in range(10)})
     zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000, times=4)
     try:
-        mpingest.start(root, target, "--operation", "put_sync", ranks=3)
+        mpingest.start(root, target, "--operation", "put_sync", "--bundle", "never", ranks=3)
     finally:
         zone.clear_faults()
     said, job = mpingest.last.stdout, mpingest.job().name
@@ -31,7 +31,7 @@ def test_what_a_run_has_done_and_what_failed_is_told_again(
     assert mpingest("failures", job).stdout.startswith(f"job {job}, run 1: 4 failures\n")
     assert mpingest("report", job).stdout == said
 
-    mpingest.start(root, target, "--operation", "put_sync")
+    mpingest.start(root, target, "--operation", "put_sync", "--bundle", "never")
     assert mpingest("report", job).stdout == mpingest("report", "--run", "2", job).stdout != said
     assert mpingest("report", "--run", "1", job).stdout == said
     assert json.loads(mpingest("report", "--run", "1", "--json", job).stdout) == summary
