@@ -12,12 +12,12 @@ from .accident import STEPS
 from .conftest import Job
 
 QUICK = (
-    "2 before scan 2",
-    "1 after reply 20",
-    "3 before record 3",
-    "2 before seal 2",
-    "1 before publish 1",
-    "3 after publish 2",
+    "any before scan 3",
+    "any after reply 15",
+    "any before record 3",
+    "any before seal 2",
+    "any before publish 1",
+    "any after publish 1",
     "0 before publish 1",
     "0 before unlink 2",
     "0 before join_failures 1",
