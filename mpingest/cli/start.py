@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mpingest.cli.amounts import MOST_SESSIONS, bytes_per_second, sessions_or_auto
 from mpingest.cli.framework import framework_options, spelled_either_way
 from mpingest.cli.options import jobs_dir_option
 from mpingest.cli.scanning import excludes_of, scan_options
@@ -118,11 +119,36 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Run again so long after each start, until stopped.",
 )
 @click.option(
-    "--sessions-per-rank",
-    type=click.IntRange(1, 64),
-    default=2,
+    "--sessions",
+    callback=sessions_or_auto,
+    default="auto",
     show_default=True,
-    help="Threads per rank, each with a connection of its own.",
+    metavar="N|auto",
+    help="Requests in flight, of all ranks together. auto: found out while the job runs, as few as keep the zone as "
+    "fast as it can be; the log of rank 0 says why it changes.",
+)
+@click.option("--sessions-per-rank", type=click.IntRange(1, 64), hidden=True)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1, MOST_SESSIONS),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Connections to the zone at most, of all ranks together: a server has a process for each, and one or two "
+    "connections to its database.",
+)
+@click.option(
+    "--max-requests-rate",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="Send no more than N requests a second, all ranks together [default: no limit].",
+)
+@click.option(
+    "--max-bytes-rate",
+    callback=bytes_per_second,
+    metavar="SIZE",
+    help="Send no more content than so much a second, all ranks together, such as 500MB/s or 100MiB/s [default: no "
+    "limit].",
 )
 @click.option(
     "--zone-timeout",
@@ -206,6 +232,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
       mpiexec -n 8 mpingest start --operation put_sync /landing /tempZone/home/rods/landing
       mpingest start --operation put_sync --detect-renames --delete-mode trash /landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --operation put --bundle never --checksum /landing /tempZone/home/rods/landing
+      mpiexec -n 8 mpingest start --operation put --max-bytes-rate 500MB/s /landing /tempZone/home/rods/landing
       srun --mpi=pmi2 mpingest start --event-handler handler.py /lustre/proj /tempZone/home/rods/proj
 
     \b
@@ -261,7 +288,11 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         follow=FollowLinks(chosen["follow_symlinks"]),
         stat_threads=chosen["stat_threads"],
         max_stat_rate=chosen["max_stat_rate"] or math.inf,
-        sessions=chosen["sessions_per_rank"],
+        sessions=chosen["sessions"],
+        sessions_per_rank=chosen["sessions_per_rank"],
+        max_connections=chosen["max_connections"],
+        max_requests_rate=chosen["max_requests_rate"] or math.inf,
+        max_bytes_rate=chosen["max_bytes_rate"] or math.inf,
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],
         stall_timeout=chosen["stall_timeout"] or None,

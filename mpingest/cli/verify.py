@@ -16,7 +16,8 @@ _SHARED = (
     *("operation", "event_handler", "append_json", "as_user", "special", "follow_symlinks", "jobs_dir"),
     *("exclude_file_type", "exclude_file_name", "exclude_directory_name"),
     *("stat_threads", "max_stat_rate", "slice_size", "stall_timeout", "allow_empty"),
-    *("sessions_per_rank", "zone_timeout", "irods_idle_disconnect_seconds"),
+    *("sessions", "sessions_per_rank", "max_connections", "max_requests_rate"),
+    *("zone_timeout", "irods_idle_disconnect_seconds"),
     *("log_filename", "log_when", "log_interval", "log_level"),
 )
 """Parameters of ``start`` that say how to look."""

@@ -8,12 +8,13 @@ between two ranks:
    says IDLE again only after that WORK. So nothing is in flight to a worker that counts as idle, and it holds nothing.
 2. Hence a unit is always among the roots, or on a worker that does not count as idle, or in flight to such a worker.
    If no root is left and all workers count as idle, no unit exists anywhere.
-3. After IDLE a worker sends only answers to GIVEs. With every GIVE answered, no message at all is in flight, but for
-   a STOP or an ALLOT that FINISH cannot overtake.
+3. After IDLE a worker sends only answers to GIVEs and to lower LEASEs. With all of these answered, no message at all
+   is in flight, but for a STOP, an ALLOT or a higher LEASE that FINISH cannot overtake.
 
 FINISH is sent exactly when (2) and (3) hold: never before, and nothing follows it. It is always reached: a GIVE is
-always answered, a thief always gets its WORK (if need be an empty one, whereupon it says IDLE again), units are
-finite, no unit travels or is divided for ever (``worker`` says why), and a unit that makes no progress is given up.
+always answered, and so is a lower LEASE, once what used more slots has ended; a thief always gets its WORK (if need be
+an empty one, whereupon it says IDLE again), units are finite, no unit travels or is divided for ever (``worker`` says
+why), and a unit that makes no progress is given up.
 
 Estimates of what can be stolen may be stale, and are then too high, since workers tell at once only of more. That
 costs a GIVE in vain, whose answer sets the estimate right; it never loses or hides a unit.
@@ -23,20 +24,23 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.backlog import promise
+from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.messages import (
     Allot,
     Finish,
     Give,
     Idle,
+    Lease,
     Message,
     ProtocolError,
     Report,
+    Returned,
     Send,
     Stalled,
     Stop,
@@ -45,10 +49,12 @@ from mpingest.farm.messages import (
     encode,
 )
 from mpingest.farm.share import Share
+from mpingest.farm.slots import Slots
 from mpingest.farm.units import Unit, UnitKind
 
 WORTH_TELLING = 0.05
 """By how much a worker's allotment has to change for it to be told."""
+_UNLIMITED = Rates()
 MAX_THIEVES = 32
 """Thieves named in one GIVE: 10,000 ranks are fed from one in three rounds, and no victim serves many at once."""
 
@@ -119,7 +125,8 @@ class Coordinator:
         self._roots = deque(roots)
         self._idle: OrderedDict[int, None] = OrderedDict.fromkeys(workers)  # the longest idle first
         self._asked: set[int] = set()  # victims with an unanswered GIVE
-        self._allotted: dict[int, float] = {}
+        self._allotted: dict[int, Rates] = {}
+        self._slots = Slots(workers)
         self._subtrees = _Estimates(workers)
         self._slices = _Estimates(workers)
 
@@ -134,26 +141,33 @@ class Coordinator:
         match decode(message):
             case Idle(counters):
                 self._note_idle(source)
+                leases = _told(self._slots.note(source, 0))
             case Report(counters=counters) as report:
                 self._note_report(source, report)
+                leases = _told(self._slots.note(source, report.wanted))
+            case Returned():
+                return self._note_returned(source) + self._finish_if_done()
             case Stalled(what):
                 self.stalled.append((source, what.decode(errors="surrogateescape")))
                 return self.stop()
             case other:
                 raise ProtocolError(f"{type(other).__name__} from rank {source} sent to the coordinator")
         self._note_counters(source, counters)
-        return self._hand_out() + self._match() + self._finish_if_done()
+        return leases + self._hand_out() + self._match() + self._finish_if_done()
 
-    def allot(self, per_second: float) -> list[Send]:
-        """Shares that out equally among the workers that don't count as idle; what others were told, they don't use.
+    def allot(self, limits: Limits) -> list[Send]:
+        """Shares that out: rates equally among the workers that don't count as idle, slots among those that want some.
 
-        Called now and then: until the next time, those that have been idle go on with what they were told before.
+        Called now and then: until the next time, those that have been idle go on with the rates they were told before.
         """
         if self.finished:
             return []
+        return self._share_rates(limits.rates) + _told(self._slots.share(limits.slots))
+
+    def _share_rates(self, rates: Rates) -> list[Send]:
         busy = [rank for rank in self._workers if rank not in self._idle]
-        part = per_second / max(1, len(busy))
-        told = [rank for rank in busy if abs(self._allotted.get(rank, 0.0) - part) > WORTH_TELLING * part]
+        part = rates.part(max(1, len(busy)))
+        told = [rank for rank in busy if not self._allotted.get(rank, _UNLIMITED).is_like(part, WORTH_TELLING)]
         self._allotted.update(dict.fromkeys(told, part))
         data = encode(Allot(part))
         return [Send(rank, data) for rank in told]
@@ -180,6 +194,12 @@ class Coordinator:
             self._asked.remove(source)
         if source not in self._asked:  # else the report crossed the GIVE and is stale
             self._set_backlog(source, report)
+
+    def _note_returned(self, source: int) -> list[Send]:
+        try:
+            return _told(self._slots.returned(source))
+        except KeyError:
+            raise ProtocolError(f"rank {source} returned slots that no one asked back") from None
 
     def _note_counters(self, source: int, counters: npt.NDArray[np.int64]) -> None:
         if not self.counters.size:
@@ -232,7 +252,7 @@ class Coordinator:
         return rank
 
     def _finish_if_done(self) -> list[Send]:
-        if self._roots or self._asked or len(self._idle) < len(self._workers):
+        if self._roots or self._asked or not self._slots.settled or len(self._idle) < len(self._workers):
             return []
         self.finished = True
         return self._to_all(Finish())
@@ -240,3 +260,7 @@ class Coordinator:
     def _to_all(self, message: Message) -> list[Send]:
         data = encode(message)
         return [Send(rank, data) for rank in self._workers]
+
+
+def _told(leases: Iterable[tuple[int, int]]) -> list[Send]:
+    return [Send(rank, encode(Lease(slots))) for rank, slots in leases]

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 
 
@@ -72,8 +73,14 @@ class Executor(Protocol):
     def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
         """Told each turn how many units wait to begin: what runs holds back while they are many."""
 
-    def allot(self, per_second: float) -> None:
-        """From now on this rank may do so many a second of what all ranks' executors together have a limit for."""
+    def allot(self, rates: Rates) -> None:
+        """From now on this rank may do so many a second, of what all ranks' executors together may do."""
+
+    def lease(self, slots: int) -> None:
+        """From now on this rank has so many slots: nothing that needs one may begin beyond."""
+
+    def slots(self) -> SlotUse:
+        """How many slots this rank wants and uses. Asked each turn; a wish for the first one is to end ``wait``."""
 
     def divisible(self, worth_seconds: float) -> Divisible:
         """What could be divided off that is worth it: nothing that will be done within so long anyway."""

@@ -1,20 +1,22 @@
 """Messages of the farm, as flat byte buffers (no pickle: rank 0 reads tens of thousands a second).
 
 Every message is an 8-byte header (tag, flag, zero, count of items) and a body of int64 or packed units,
-little-endian. What a worker says to the coordinator: IDLE, REPORT, STALLED. What it hears: WORK, GIVE, STOP, FINISH.
+little-endian. What a worker says to the coordinator: IDLE, REPORT, STALLED, RETURNED. What it hears: WORK, GIVE, ALLOT,
+LEASE, STOP, FINISH.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.farm.limits import Rates
 from mpingest.farm.units import Unit, UnitKind
 
 
@@ -41,6 +43,7 @@ class Report:
     depth:        of the shallowest of them
     slices:       stealable slices, those included that running ones could be divided into
     slice_weight: entries in them
+    wanted:       slots that I could use now
     counters:     as in ``Idle``
     """
 
@@ -49,6 +52,7 @@ class Report:
     depth: int
     slices: int
     slice_weight: int
+    wanted: int
     counters: npt.NDArray[np.int64]
 
 
@@ -82,9 +86,21 @@ class Give:
 
 @dataclass(frozen=True, slots=True)
 class Allot:
-    """Coordinator to a worker: of what all together may do so many times a second, this is your part."""
+    """Coordinator to a worker: of what all together may do a second, this is your part."""
 
-    per_second: float
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Coordinator to a worker: so many slots are yours from now on. One that is lower is answered by RETURNED."""
+
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Worker to coordinator: I use no more slots than you leased me."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ class Finish:
     """Coordinator to all workers: no unit exists anywhere. The last message of all."""
 
 
-Message = Idle | Report | Stalled | Work | Give | Allot | Stop | Finish
+Message = Idle | Report | Stalled | Returned | Work | Give | Allot | Lease | Stop | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +133,16 @@ class _Tag(IntEnum):
     FINISH = 6
     STALLED = 7
     ALLOT = 8
+    LEASE = 9
+    RETURNED = 10
 
 
+_BARE = {Returned: _Tag.RETURNED, Stop: _Tag.STOP, Finish: _Tag.FINISH}
+"""Messages without a body."""
 _HEADER = struct.Struct("<BBxxI")
 _UNIT = np.dtype([("kind", "<i8"), ("depth", "<i8"), ("weight", "<i8"), ("size", "<i8")])
-_BACKLOG_FIELDS = 4
-_PER_SECOND = struct.Struct("<d")
+_REPORT_FIELDS = 5
+_RATES = struct.Struct("<3d")
 
 
 def encode(message: Message) -> bytes:  # noqa: PLR0911 (one for each kind)
@@ -130,8 +150,8 @@ def encode(message: Message) -> bytes:  # noqa: PLR0911 (one for each kind)
     match message:
         case Idle(counters):
             return _pack(_Tag.IDLE, 0, len(counters), _int64(counters))
-        case Report(is_answer, subtrees, depth, slices, slice_weight, counters):
-            body = _int64([subtrees, depth, slices, slice_weight]) + _int64(counters)
+        case Report(is_answer, subtrees, depth, slices, slice_weight, wanted, counters):
+            body = _int64([subtrees, depth, slices, slice_weight, wanted]) + _int64(counters)
             return _pack(_Tag.REPORT, is_answer, len(counters), body)
         case Stalled(what):
             return _pack(_Tag.STALLED, 0, len(what), what)
@@ -139,10 +159,12 @@ def encode(message: Message) -> bytes:  # noqa: PLR0911 (one for each kind)
             return _pack(_Tag.WORK, 0, len(units), _pack_units(units))
         case Give(kind, thieves):
             return _pack(_Tag.GIVE, kind, len(thieves), _int64(thieves))
-        case Allot(per_second):
-            return _pack(_Tag.ALLOT, body=_PER_SECOND.pack(per_second))
-        case Stop() | Finish():
-            return _pack(_Tag.STOP if isinstance(message, Stop) else _Tag.FINISH)
+        case Allot(rates):
+            return _pack(_Tag.ALLOT, body=_RATES.pack(*astuple(rates)))
+        case Lease(slots):
+            return _pack(_Tag.LEASE, 0, slots)
+        case Returned() | Stop() | Finish():
+            return _pack(_BARE[type(message)])
 
 
 def decode(data: bytes) -> Message:  # noqa: PLR0911
@@ -153,9 +175,10 @@ def decode(data: bytes) -> Message:  # noqa: PLR0911
             case _Tag.IDLE:
                 return Idle(_numbers(data, count))
             case _Tag.REPORT:
-                numbers = _numbers(data, _BACKLOG_FIELDS + count)
-                subtrees, depth, slices, slice_weight = numbers[:_BACKLOG_FIELDS].tolist()
-                return Report(bool(flag), subtrees, depth, slices, slice_weight, numbers[_BACKLOG_FIELDS:])
+                numbers = _numbers(data, _REPORT_FIELDS + count)
+                subtrees, depth, slices, slice_weight, wanted = numbers[:_REPORT_FIELDS].tolist()
+                counters = numbers[_REPORT_FIELDS:]
+                return Report(bool(flag), subtrees, depth, slices, slice_weight, wanted, counters)
             case _Tag.STALLED:
                 return Stalled(_text(data, count))
             case _Tag.WORK:
@@ -163,9 +186,15 @@ def decode(data: bytes) -> Message:  # noqa: PLR0911
             case _Tag.GIVE:
                 return Give(UnitKind(flag), _numbers(data, count).tolist())
             case _Tag.ALLOT:
-                return Allot(*_PER_SECOND.unpack(data[_HEADER.size :]))
-            case _Tag.STOP | _Tag.FINISH:
-                return Stop() if tag == _Tag.STOP else Finish()
+                return Allot(Rates(*_RATES.unpack(data[_HEADER.size :])))
+            case _Tag.LEASE:
+                return Lease(count)
+            case _Tag.RETURNED:
+                return Returned()
+            case _Tag.STOP:
+                return Stop()
+            case _Tag.FINISH:
+                return Finish()
     except (struct.error, ValueError) as error:
         raise ProtocolError(f"not a message of the farm: {data[:16]!r}… ({len(data)} bytes)") from error
     raise ProtocolError(f"unknown message tag {tag}")

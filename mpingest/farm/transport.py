@@ -7,7 +7,6 @@ while the farm runs has a thread of its own, for the loop there does nothing but
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from mpingest.farm.coordinator import Coordinator
 from mpingest.farm.executor import Executor, Spawned
+from mpingest.farm.limits import Limits
 from mpingest.farm.links import Link, MpiLink, local_links
 from mpingest.farm.messages import ProtocolError
 from mpingest.farm.share import SHARE_DTYPE, Share
@@ -29,7 +29,8 @@ from mpingest.farm.worker import COORDINATOR, Worker
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-_REPORT_SECONDS = 1.0
+_REPORT_SECONDS = 0.25
+_SHOW_SECONDS = 1.0
 _WORTH_SECONDS = 0.05
 _WISHES_A_SECOND = 20_000
 _REPORTS_A_SECOND = 1000
@@ -39,6 +40,7 @@ FIRST_PAUSE = 50e-6
 LONGEST_PAUSE = 5e-3
 
 Counters = npt.NDArray[np.int64]
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class _Wishes:
     on_progress: Callable[[Counters], None] | None
     should_stop: Callable[[], bool] | None
     stall_timeout: float | None
-    rate_limit: float
+    limits: Limits
+    steer: Callable[[Counters], Limits] | None
 
 
 def run_farm(
@@ -73,7 +76,8 @@ def run_farm(
     on_progress: Callable[[Counters], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     stall_timeout: float | None = None,
-    rate_limit: float = math.inf,
+    limits: Limits = _NO_LIMITS,
+    steer: Callable[[Counters], Limits] | None = None,
 ) -> FarmResult:
     """Runs the roots and all that they spawn, each unit once, on the ranks of ``comm``. Collective.
 
@@ -81,21 +85,21 @@ def run_farm(
     roots:         what to start with; taken from rank 0
     executor:      runs units; not needed on a rank that coordinates only
     on_progress:   on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end;
-                   k is 0 until the first worker has spoken. A rank tells its counters once a second, in a world of
-                   more than 1,000 less often, and when it becomes idle
+                   k is 0 until the first worker has spoken. A rank tells its counters four times a second, in a world
+                   of more than 250 workers less often, and when it becomes idle
     should_stop:   on rank 0, asked at most once a second; True drops what has not begun, and the farm ends as soon as
                    what runs has ended
     stall_timeout: seconds after which a rank whose units make no progress at all has the farm stopped, and gives them
                    up; None has all wait for it
-    rate_limit:    what all executors together may do so many times a second; each is allotted its part, equal among
-                   those that have work, by rank 0 and anew every second. Taken from rank 0
+    limits:        what all executors together may do: see ``Coordinator.allot``. Taken from rank 0
+    steer:         on rank 0, gets the counters as often as they are told, and says what the limits are from then on
 
-    ``on_progress`` and ``should_stop`` are called from a thread of their own.
+    ``on_progress``, ``should_stop`` and ``steer`` are called from a thread of their own.
 
     Raises ProtocolError where units were lost or done twice. An exception leaves the other ranks waiting: see
     ``world.abort_on_error``.
     """
-    wishes = _Wishes(on_progress, should_stop, stall_timeout, rate_limit)
+    wishes = _Wishes(on_progress, should_stop, stall_timeout, limits, steer)
     if comm is None or comm.size == 1:
         return _run_alone(roots, _required(executor), wishes)
     farm_comm, request = comm.Idup()  # so that no other traffic mixes with the farm's
@@ -108,7 +112,7 @@ def run_farm(
 def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> FarmResult:
     coordinator_link, worker_link = local_links()
     with _Observer(wishes) as observer:
-        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer, wishes.rate_limit)
+        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer, workers=1)
         working = _Working(Worker(), worker_link, executor, wishes.stall_timeout, workers=1)
         _drive([coordinating, working])
     row = coordinating.share.row() + working.share.row()
@@ -123,7 +127,7 @@ def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, 
         return _concluded(comm, working.share, False, [])
     with _Observer(wishes) as observer:
         coordinator = Coordinator(range(1, comm.size), roots)
-        coordinating = _Coordinating(coordinator, link, observer, wishes.rate_limit)
+        coordinating = _Coordinating(coordinator, link, observer, workers=comm.size - 1)
         _drive([coordinating])
     return _concluded(comm, coordinating.share, coordinating.stopped, coordinating.stalled)
 
@@ -198,16 +202,19 @@ def _drive(roles: Sequence[_Role]) -> None:
 
 
 class _Observer:
-    """The thread on rank 0 that shows progress and asks whether to stop, at most once a second.
+    """The thread on rank 0 that steers, and shows progress and asks whether to stop, at most once a second.
 
     It may write to a file system that hangs for a while: the farm goes on meanwhile. Use as a context manager; leaving
     it shows the last progress. What is raised in the thread comes out of ``show``, or on leaving.
 
     wants_stop: whether to stop
+    limits:     what all executors together may do now
     """
 
     def __init__(self, wishes: _Wishes) -> None:
         self.wants_stop = False
+        self.limits = wishes.limits
+        self._second = _Interval(_SHOW_SECONDS)
         self._wishes = wishes
         self._latest: deque[Counters] = deque(maxlen=1)
         self._error: BaseException | None = None
@@ -248,8 +255,15 @@ class _Observer:
             self._error = error
 
     def _observe(self) -> None:
-        if self._latest and self._wishes.on_progress:
-            self._wishes.on_progress(self._latest.pop())
+        if not self._latest:
+            return
+        counters = self._latest[-1]
+        if self._wishes.steer and not self._ending:
+            self.limits = self._wishes.steer(counters)
+        if not (self._ending or self._second.is_over()):
+            return
+        if self._wishes.on_progress:
+            self._wishes.on_progress(counters)
         if not self._ending and self._wishes.should_stop and self._wishes.should_stop():
             self.wants_stop = True
 
@@ -257,12 +271,13 @@ class _Observer:
 class _Coordinating:
     """The loop of the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, rate_limit: float) -> None:
+    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, workers: int) -> None:
         self._coordinator = coordinator
-        self._rate_limit = rate_limit
         self._link = link
         self._observer = observer
-        self._second = _Interval(_REPORT_SECONDS)
+        self._steering = _Interval(report_seconds(workers))
+        self._limits = observer.limits
+        self._link.send(coordinator.allot(self._limits))
         self._link.send(coordinator.start())
 
     @property
@@ -287,10 +302,12 @@ class _Coordinating:
             self._link.send(self._coordinator.receive(source, message))
             heard = True
         ended = heard and self._coordinator.finished  # true once: nothing is heard after FINISH
-        if ended or self._second.is_over():
+        limits, is_due = self._observer.limits, self._steering.is_over()
+        if ended or is_due:
             self._observer.show(self._coordinator.counters.copy())
-            if not math.isinf(self._rate_limit):
-                self._link.send(self._coordinator.allot(self._rate_limit))
+        if is_due or limits is not self._limits:
+            self._limits = limits
+            self._link.send(self._coordinator.allot(limits))
         if self._observer.wants_stop:
             self._link.send(self._coordinator.stop())
         return heard or self._link.still_sending()
@@ -324,14 +341,16 @@ class _Working:
 
     def turn(self) -> bool:
         heard = self._hear()
-        if self._worker.idle and not heard:
+        if self._worker.idle and not heard and not self._worker.owes_slots:
             return self._link.still_sending()
         happened = [heard, self._collect(), self._begin()]
         if self._stall_timeout and self._worker.running and self._second.is_over():
             self._look_for_stall(self._stall_timeout)
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
         counters, divisible = self._executor.counters(), self._executor.divisible(self._worth)
-        said = self._worker.speak(counters, divisible, due=self._report.is_over(), quiet=self._quiet.lasts)
+        said = self._worker.speak(
+            counters, divisible, self._executor.slots(), due=self._report.is_over(), quiet=self._quiet.lasts
+        )
         if said:
             self._quiet.restart()
         self._link.send(said)
@@ -352,6 +371,8 @@ class _Working:
                 self._executor.stop()
             if (allotment := self._worker.take_allotment()) is not None:
                 self._executor.allot(allotment)
+            if (lease := self._worker.take_lease()) is not None:
+                self._executor.lease(lease)
             heard = True
         return heard
 

@@ -3,13 +3,15 @@
 Its half of the protocol; ``coordinator`` has the argument why the end is exact:
 
 * It begins without units, counts as idle, and waits. Later it says IDLE once when it holds no unit and runs none, and
-  then waits again: until WORK arrives it sends nothing but the answer to a GIVE that crossed its IDLE.
+  then waits again: until WORK arrives it sends nothing but answers to a GIVE that crossed its IDLE, and to LEASEs.
 * Each GIVE is answered by exactly one WORK, possibly empty, to every thief named, and one REPORT marked as answer.
 * It reports of itself when what could be stolen has grown fourfold since its last word, so that a backlog of n costs
   O(log n) messages; of slices only where it has told of no subtrees, which are stolen first, and of a few slices not
   right after it has spoken, so that several are stolen with one GIVE. That it has shrunk is
   told by answers, and else when the driver says that news are due: a worker whose backlog comes and goes is quiet
   unless someone steals from it.
+* It has no slots before it is leased some. That it wants some and has none it reports at once. A LEASE of fewer than it
+  had is answered once it uses no more, whether it is idle or not.
 * Running slices count as backlog, as far as their entries have not begun: a GIVE that finds too few slices waiting
   has them divided. What is divided off is a new unit that a running one has spawned, so nothing else changes.
 
@@ -29,13 +31,16 @@ import numpy.typing as npt
 
 from mpingest.farm.backlog import Backlog
 from mpingest.farm.executor import Divisible
+from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.messages import (
     Allot,
     Finish,
     Give,
     Idle,
+    Lease,
     ProtocolError,
     Report,
+    Returned,
     Send,
     Stalled,
     Stop,
@@ -58,6 +63,8 @@ MOST_PARTS = 8
 _ALL = 1 << 30
 """Parts for a division that leaves as little as possible."""
 
+_NONE = SlotUse()
+
 Divide = Callable[[int], Sequence[Unit]]
 """See ``Executor.divide``."""
 
@@ -69,6 +76,7 @@ class Worker:
     idle:     whether it waits for WORK
     running:  units taken and neither finished nor abandoned
     stopping: whether STOP has arrived
+    owes_slots: whether a LEASE is to be answered
     share:    units and steals so far
     """
 
@@ -78,7 +86,11 @@ class Worker:
         self.running = 0
         self.stopping = False
         self.share = Share()
-        self._allotment: float | None = None
+        self.owes_slots = False
+        self._allotment: Rates | None = None
+        self._lease: int | None = None
+        self._leased = 0
+        self._said_wanted = 0
         self._backlog = Backlog()
         self._owes_answer = False
         self._has_stalled = False
@@ -105,8 +117,10 @@ class Worker:
         if self.finished:
             raise ProtocolError(f"message from rank {source} after FINISH")
         match decode(message):
-            case Allot(per_second):
-                self._allotment = per_second
+            case Allot(rates):
+                self._allotment = rates
+            case Lease(slots):
+                self._note_lease(slots)
             case Work(units):
                 self._accept(source, units)
             case Give(kind, thieves):
@@ -119,10 +133,15 @@ class Worker:
                 raise ProtocolError(f"{type(other).__name__} from rank {source} sent to a worker")
         return []
 
-    def take_allotment(self) -> float | None:
+    def take_allotment(self) -> Rates | None:
         """What it was allotted, once; None if that isn't new."""
         allotment, self._allotment = self._allotment, None
         return allotment
+
+    def take_lease(self) -> int | None:
+        """How many slots it has, once; None if that isn't new."""
+        lease, self._lease = self._lease, None
+        return lease
 
     def add(self, units: Sequence[Unit]) -> None:
         """Takes in new units that a running one has spawned."""
@@ -163,18 +182,28 @@ class Worker:
         self.share.units_dropped += len(units)
 
     def speak(
-        self, counters: npt.NDArray[np.int64], divisible: Divisible, *, due: bool = False, quiet: bool = False
+        self,
+        counters: npt.NDArray[np.int64],
+        divisible: Divisible,
+        slots: SlotUse = _NONE,
+        *,
+        due: bool = False,
+        quiet: bool = False,
     ) -> list[Send]:
         """What the worker has to say of itself now.
 
         counters: the executor's progress, int64, shape (k,)
-        due:      whether changed counters or a smaller backlog alone are worth a report
+        due:      whether changed counters, a smaller backlog or another number of slots wanted are worth a report
         quiet:    whether it has spoken so short a time ago that a few slices aren't worth a report
         """
         sends = []
         stealable = self._stealable(divisible)
-        if self._owes_answer or (self._holds_units and self._has_news(stealable[:2], counters, due, quiet)):
-            sends.append(self._report(stealable, counters))
+        is_news = self._has_news(stealable[:2], counters, due, quiet) or self._has_wish(slots.wanted, due)
+        if self._owes_answer or (self._holds_units and is_news):
+            sends.append(self._report(stealable, slots.wanted, counters))
+        if self.owes_slots and slots.used <= self._leased:
+            self.owes_slots = False
+            sends.append(Send(COORDINATOR, encode(Returned())))
         if not self._holds_units and not self.idle:
             sends.append(self._say_idle(counters))
         return sends
@@ -255,16 +284,26 @@ class Worker:
             return True
         return due and (self._said_backlog != stealable or not np.array_equal(counters, self._said_counters))
 
-    def _report(self, stealable: tuple[int, int, int], counters: npt.NDArray[np.int64]) -> Send:
+    def _has_wish(self, wanted: int, due: bool) -> bool:
+        is_hungry = wanted > 0 and self._leased == 0 and self._said_wanted == 0
+        return is_hungry or (due and wanted != self._said_wanted)
+
+    def _note_lease(self, slots: int) -> None:
+        self.owes_slots = self.owes_slots or slots < self._leased
+        self._leased = self._lease = slots
+
+    def _report(self, stealable: tuple[int, int, int], wanted: int, counters: npt.NDArray[np.int64]) -> Send:
         subtrees, slices, weight = stealable
-        report = Report(self._owes_answer, subtrees, self._backlog.depth, slices, weight, counters)
+        report = Report(self._owes_answer, subtrees, self._backlog.depth, slices, weight, wanted, counters)
         self._owes_answer = False
         self._said_backlog = stealable[:2]
+        self._said_wanted = wanted
         self._said_counters = counters.copy()
         return Send(COORDINATOR, encode(report))
 
     def _say_idle(self, counters: npt.NDArray[np.int64]) -> Send:
         self.idle = True
         self._said_backlog = (0, 0)
+        self._said_wanted = 0
         self._said_counters = counters.copy()
         return Send(COORDINATOR, encode(Idle(counters)))

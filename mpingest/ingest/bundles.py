@@ -289,7 +289,7 @@ class _Bundle:
     def _extract(self) -> None:
         try:
             # Not tried again: where the reply got lost, the server may be at it still.
-            self.catalog.extract(self.tar, self.collection)
+            self.catalog.extract(self.tar, self.collection, len(self.members))
         except RequestError as error:
             self._log("not all extracted", error)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from irods.exception import NetworkException
 
 from mpingest.handler.declared import Avu, Permission
-from mpingest.ingest.content import Source
 from mpingest.ingest.deadline import Deadline
 from mpingest.ingest.messages import (
     SELECT_COUNT,
@@ -31,7 +31,6 @@ from mpingest.ingest.messages import (
     extract_message,
     json_message,
     object_message,
-    opened_message,
     page_of,
     query_message,
     string_of,
@@ -46,6 +45,7 @@ from mpingest.ingest.statuses import (
     RequestError,
     login_error,
 )
+from mpingest.ingest.traffic import MUCH_CONTENT, Kind, Traffic
 from mpingest.ingest.wire import Reply, Streamed, exchange
 
 DATA_OBJ_OPEN = 602
@@ -63,8 +63,10 @@ DATA_OBJ_WRITE = 676
 RM_COLL = 679
 COLL_CREATE = 681
 GEN_QUERY = 702
+DESCRIBE_OPENED = 20000
 DATA_OBJECT_MODIFY_INFO = 20001
 ATOMIC_METADATA = 20002
+REPLICA_CLOSE = 20004
 ATOMIC_ACL = 20005
 REGISTER_PHYSICAL_PATH = 20008
 CHANGING = frozenset(
@@ -88,6 +90,14 @@ CHANGING = frozenset(
     }
 )
 """Requests that change the catalog."""
+_KINDS = {
+    PHY_PATH_REG: Kind.REGISTER,
+    REGISTER_PHYSICAL_PATH: Kind.REGISTER,
+    DATA_OBJ_PUT: Kind.PUT,
+    DATA_OBJ_OPEN: Kind.PUT,
+    DATA_OBJ_CLOSE: Kind.PUT,
+    STRUCT_FILE_EXT_AND_REG: Kind.EXTRACT,
+}
 
 SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
 """Bytes up to which content travels with the request that makes the object (iput's limit too)."""
@@ -115,9 +125,10 @@ _AVU_COLUMNS = (600, 601, 602)
 
 _ARCHIVES_A_CONNECTION = 15
 """An agent of the server has room for so many that it extracts, and never makes room again."""
+_PIECE = 64 * 1024
+"""Bytes of content that are sent together where there is a limit on them."""
 _ARCHIVE_TYPE = "tar file"
-_O_WRONLY, _O_CREAT, _O_TRUNC = 0o1, 0o100, 0o1000
-_PUT_OPERATION = 1
+PUT_OPERATION = 1
 _RENAME_OBJECT_OPERATION, _RENAME_COLLECTION_OPERATION = 11, 12
 _UNREGISTER_OPERATION = 26
 
@@ -146,21 +157,6 @@ class Replica:
         return self.status == GOOD
 
 
-@dataclass(slots=True)
-class RequestCounts:
-    """requests: how many were sent; changes: those of them that change the catalog."""
-
-    requests: int = 0
-    changes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, api: int) -> None:
-        """One more."""
-        with self._lock:
-            self.requests += 1
-            self.changes += api in CHANGING
-
-
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The requests of one session. Safe for several threads: each request has a connection of its own.
@@ -168,30 +164,28 @@ class Catalog:
     Every method raises RequestError, and TookTooLong once the deadline is over.
 
     session: an iRODSSession
-    counts: of all catalogs that belong together
+    traffic: of all catalogs that belong together
     administrator: the catalog of the rodsadmin who acts for the session's user; None where the user acts alone
     deadline: until when requests are sent, and replies awaited
-    gate: lets as many threads in as may have a connection at a time; None for any number
     """
 
     session: Any
-    counts: RequestCounts = field(default_factory=RequestCounts)
+    traffic: Traffic = field(default_factory=Traffic)
     administrator: Catalog | None = None
     deadline: Deadline | None = None
-    gate: threading.Semaphore | None = None
 
     def for_client(self, session: Any) -> Catalog:
         """The catalog of a session that this one's user, a rodsadmin, has for someone else."""
-        return Catalog(session, self.counts, administrator=self, gate=self.gate)
+        return Catalog(session, self.traffic, administrator=self)
 
     def until(self, deadline: Deadline) -> Catalog:
         """The same with a deadline."""
         administrator = self.administrator.until(deadline) if self.administrator else None
-        return Catalog(self.session, self.counts, administrator, deadline, self.gate)
+        return Catalog(self.session, self.traffic, administrator, deadline)
 
     def log_in(self) -> None:
         """Have at least one connection that is logged in."""
-        with self._lease():
+        with self.lease():
             pass
 
     def close_idle(self, seconds: float) -> None:
@@ -232,14 +226,14 @@ class Catalog:
         checksum: have the server read the file and keep its checksum
         """
         keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
-        keywords |= self._path_permission() | _destination(resource)
+        keywords |= self._path_permission() | destination(resource)
         keywords |= {"regChksum": ""} if checksum else {}
         self._request(PHY_PATH_REG, object_message(path, keywords))
 
     def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
         """Register the file ``physical`` as one more replica of a data object; the replica's number."""
         keywords = {"filePath": physical, "dataSize": str(size), "regRepl": "", "dataType": "generic"}
-        keywords |= self._path_permission() | _destination(resource)
+        keywords |= self._path_permission() | destination(resource)
         reply = self._request(REGISTER_PHYSICAL_PATH, object_message(path, keywords))
         number = int(json.loads(binary_content(reply.message))["data_repl_num"])
         # Registering a replica leaves its mtime at that of the object.
@@ -263,62 +257,34 @@ class Catalog:
 
         included: keywords metadataIncluded and aclIncluded, for what a new object is to have, and verifyChksum
         """
-        keywords = {"dataIncluded": "", "dataType": "generic"} | _destination(resource) | dict(included or {})
+        keywords = {"dataIncluded": "", "dataType": "generic"} | destination(resource) | dict(included or {})
         if overwrite:
             keywords["forceFlag"] = ""
-        message = object_message(path, keywords, size=len(content), operation=_PUT_OPERATION)
+        message = object_message(path, keywords, size=len(content), operation=PUT_OPERATION)
         self._store(message, content)
 
     def put_archive(self, path: str, archive: Streamed, resource: str | None) -> None:
         """Make or overwrite a data object that is a tar file."""
-        keywords = {"dataIncluded": "", "dataType": _ARCHIVE_TYPE, "forceFlag": ""} | _destination(resource)
-        self._store(object_message(path, keywords, size=archive.size, operation=_PUT_OPERATION), archive)
+        keywords = {"dataIncluded": "", "dataType": _ARCHIVE_TYPE, "forceFlag": ""} | destination(resource)
+        self._store(object_message(path, keywords, size=archive.size, operation=PUT_OPERATION), archive)
 
-    def extract(self, path: str, collection: str) -> None:
-        """Have the members of a tar file that was put become objects of a collection, on the same resource.
+    def extract(self, path: str, collection: str, members: int) -> None:
+        """Have the ``members`` of a tar file that was put become objects of a collection, on the same resource.
 
         A name that is taken there fails (-46000), when all others are done. Success says little: what could not be
         extracted is missing, or, where the vault is full, has its size and not its content.
         """
         message = extract_message(path, collection, {"dataType": _ARCHIVE_TYPE, "bulkOpr": ""})
-        with self._lease() as lease:
+        with self.lease() as lease:
             lease.connection.archives = getattr(lease.connection, "archives", 0) + 1
             lease.clean = lease.connection.archives < _ARCHIVES_A_CONNECTION
-            self._send(lease, STRUCT_FILE_EXT_AND_REG, message)
+            self.send(lease, STRUCT_FILE_EXT_AND_REG, message, amount=members)
 
     def _store(self, message: str, content: bytes | Streamed) -> None:
         status = self._request(DATA_OBJ_PUT, message, content).status
         # A positive status is a size that the server did not expect: the replica is stale.
         if status != SUCCESS:
             raise RequestError(COPY_LENGTH_ERROR, f"the server stored {status} bytes")
-
-    def put_stream(self, path: str, source: Source, resource: str | None, *, overwrite: bool) -> int:
-        """Make or overwrite a data object with all that ``source`` has; the bytes sent."""
-        flags = _O_WRONLY | _O_CREAT | (_O_TRUNC if overwrite else 0)
-        return self._write(path, flags, source, 0, resource)
-
-    def append(self, path: str, source: Source, offset: int, resource: str | None) -> int:
-        """Write all that ``source`` still has from byte ``offset`` of a data object on; the bytes sent."""
-        return self._write(path, _O_WRONLY, source, offset, resource)
-
-    def _write(self, path: str, flags: int, source: Source, offset: int, resource: str | None) -> int:
-        keywords = {"dataType": "generic"} | _destination(resource)
-        message = object_message(path, keywords, size=-1, flags=flags, operation=_PUT_OPERATION)
-        with self._lease() as lease:
-            descriptor = self._send(lease, DATA_OBJ_OPEN, message).status
-            lease.clean = False
-            sent = 0
-            if offset:
-                self._send(lease, DATA_OBJ_LSEEK, opened_message(descriptor, 0, offset))
-            while chunk := source.read(WRITE_SIZE):
-                self._send(lease, DATA_OBJ_WRITE, opened_message(descriptor, len(chunk)), chunk)
-                sent += len(chunk)
-            closed = self._send(lease, DATA_OBJ_CLOSE, opened_message(descriptor, 0)).status
-            lease.clean = True
-        # A positive status of close is a size that the server did not expect: the replica is stale.
-        if closed != SUCCESS:
-            raise RequestError(COPY_LENGTH_ERROR, f"the server closed the object with {closed} bytes")
-        return sent
 
     def update(self, path: str, replica: int, size: int, mtime: int, *, physical: str = "") -> None:
         """Set size and mtime of one replica whose file changed in place: it is the good one now, others are stale.
@@ -425,11 +391,11 @@ class Catalog:
     def _rows(
         self, selected: Sequence[int], conditions: dict[int, str], selector: int = SELECT_PLAIN
     ) -> Iterator[tuple[str, ...]]:
-        with self._lease() as lease:
+        with self.lease() as lease:
             continuation = 0
             while True:
                 message = query_message(selected, conditions, continuation, selector)
-                reply = self._send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
+                reply = self.send(lease, GEN_QUERY, message, accept=(NO_ROWS_FOUND,))
                 if reply.status < SUCCESS:
                     return
                 rows, continuation = page_of(reply.message, selected)
@@ -438,41 +404,74 @@ class Catalog:
                     return
 
     def _request(self, api: int, message: str, stream: bytes | Streamed = b"", accept: tuple[int, ...] = ()) -> Reply:
-        with self._lease() as lease:
-            return self._send(lease, api, message, stream, accept)
+        with self.lease() as lease:
+            return self.send(lease, api, message, stream, accept=accept)
 
     @contextmanager
-    def _lease(self) -> Iterator[_Lease]:
+    def lease(self, *, waits: bool = True) -> Iterator[Lease]:
+        """A connection for requests that belong together. Raises Interrupted, and Full: see ``Gate.inside``."""
         if self.deadline:
             self.deadline.left()
-        with self.gate or nullcontext(), _Lease(self.session) as lease:
+        gate = self.traffic.gate
+        with gate.inside(self.session, partial(Lease, self.session), waits=waits) as connection, connection as lease:
             yield lease
 
-    def _send(
+    def send(
         self,
-        lease: _Lease,
+        lease: Lease,
         api: int,
         message: str,
         stream: bytes | Streamed = b"",
+        *,
         accept: tuple[int, ...] = (),
+        amount: int = 1,
     ) -> Reply:
-        self.counts.add(api)
+        """One request over a connection that was leased.
+
+        accept: statuses < 0 that are no errors; amount: how much it asks for, in the unit of its kind, where that isn't
+        its content.
+        """
+        traffic, size = self.traffic, stream.size if isinstance(stream, Streamed) else len(stream)
+        kind = _KINDS.get(api, Kind.OTHER)
+        if size >= MUCH_CONTENT:
+            kind, amount = Kind.CONTENT, size
+        traffic.requests.spend(1)
+        traffic.counts.sent(changes=api in CHANGING)
+        began, status = time.monotonic(), NETWORK_FAILURE
         try:
             if self.deadline:
                 lease.connection.socket.settimeout(self.deadline.left())
-            reply = exchange(lease.connection, api, message, stream)
+            reply = exchange(lease.connection, api, message, self._paced(stream))
+            status = reply.status
         except OSError as error:
             lease.clean = False
             raise RequestError(NETWORK_FAILURE, str(error)) from error
         except BaseException:
             lease.clean = False  # the request may have been sent in part
             raise
+        finally:
+            traffic.counts.answered(status, kind, amount, time.monotonic() - began)
         if reply.status < SUCCESS and reply.status not in accept:
             raise RequestError(reply.status, reply.error_text)
         return reply
 
+    def _paced(self, stream: bytes | Streamed) -> bytes | Streamed:
+        """The same, piece by piece as the limit allows."""
+        if not (stream and self.traffic.content.limited):
+            return stream
+        whole = stream if isinstance(stream, Streamed) else Streamed(len(stream), (stream,))
+        return Streamed(whole.size, self._pieces(whole.chunks))
 
-class _Lease:
+    def _pieces(self, chunks: Iterable[bytes | memoryview]) -> Iterator[memoryview]:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                piece, rest = rest[:_PIECE], rest[_PIECE:]
+                self.traffic.content.spend(len(piece))
+                yield piece
+
+
+class Lease:
     """A connection of the session's pool for one exchange. One that is not ``clean`` in the end is closed:
 
     it broke, or the server still holds an open object for it.
@@ -487,7 +486,7 @@ class _Lease:
         # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
         self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> _Lease:
+    def __enter__(self) -> Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -504,7 +503,7 @@ def _named(path: str) -> dict[int, str]:
     return {_COLLECTION_NAME: equals(collection), _DATA_NAME: equals(name)}
 
 
-def _destination(resource: str | None) -> dict[str, str]:
+def destination(resource: str | None) -> dict[str, str]:
     """resource: a name, or a hierarchy down to a leaf, for which the server doesn't ask the resources in between."""
     if not resource:
         return {}

@@ -13,6 +13,7 @@ from mpingest.ingest.content import Source, open_source
 from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
+from mpingest.ingest.streams import append, put_stream
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ class Upload:
                     source.digest = digest_of(source, hashlib.sha256(), self.known_size)
                 else:
                     source.seek(self.known_size)
-                self.sent = self.catalog.append(self.logical, source, self.known_size, self.resource)
+                self.sent = append(self.catalog, self.logical, source, self.known_size, self.resource)
                 self.written = True
                 self._verify(source)
                 return
@@ -103,7 +104,7 @@ class Upload:
                 if self.exclusive and not overwrite and self.catalog.replicas(self.logical):
                     raise RequestError(OVERWRITE_WITHOUT_FORCE)  # opening would not tell
                 source.digest = hashlib.sha256() if self.checksum else None
-                self.sent = self.catalog.put_stream(self.logical, source, self.resource, overwrite=overwrite)
+                self.sent = put_stream(self.catalog, self.logical, source, self.resource, overwrite=overwrite)
                 self._verify(source)
         self.written = True
 

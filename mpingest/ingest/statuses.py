@@ -214,6 +214,28 @@ def verdict(status: int) -> Verdict:
     return status_of(status).verdict
 
 
+_OVERLOADS = frozenset(
+    {
+        -18000,  # SYS_OUT_OF_FILE_DESC
+        -25000,  # SYS_CONFIG_FILE_ERR: what an extra database connection that fails looks like
+        -38000,  # SYS_AGENT_INIT_ERR
+        -49000,  # SYS_FORK_ERROR
+        -115000,  # SYS_SOCK_READ_TIMEDOUT
+        -118000,  # SYS_MAX_CONNECT_COUNT_EXCEEDED
+        -162000,  # SYS_SOCK_CONNECT_ERR
+        -305000,  # USER_SOCK_CONNECT_ERR
+        -347000,  # USER_SOCK_CONNECT_TIMEDOUT
+        -803000,  # CAT_CONNECT_ERR
+        NETWORK_FAILURE,
+    }
+)
+
+
+def is_overload(status: int) -> bool:
+    """Whether a request failed for want of what fewer requests at a time would leave, as far as that can be told."""
+    return nominal(status) in _OVERLOADS
+
+
 def status_name(status: int) -> str:
     """The symbol of a status, such as CAT_NO_ACCESS_PERMISSION."""
     return status_of(status).name

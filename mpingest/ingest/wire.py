@@ -48,7 +48,7 @@ class Streamed:
     """A byte stream that is made while it is sent. size: bytes of all chunks together."""
 
     size: int
-    chunks: Iterable[bytes]
+    chunks: Iterable[bytes | memoryview]
 
 
 def escape(text: str) -> str:

@@ -1,9 +1,9 @@
 """A worker's work: scan a directory, diff it, make its collection, ingest its entries.
 
-The farm's main thread begins units and collects events; threads of the pipeline do everything else. Each thread has
-at most one request under way, so a rank has as many connections as threads. A scan is a generator that pauses after
-each slice: once ``SLICES_AHEAD`` wait, threads ingest instead of scanning on. That bounds the memory of a directory of
-any size, and what waits can be stolen meanwhile.
+The farm's main thread begins units and collects events; threads of the pipeline do everything else. As many of them
+ingest as the rank has slots, some more scan; whatever has a request to send takes a slot for it. A scan is a generator
+that pauses after each slice: once ``SLICES_AHEAD`` wait, threads ingest instead of scanning on. That bounds the memory
+of a directory of any size, and what waits can be stolen meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.executor import Divisible, Finished, Spawned
+from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.bundles import MOST_FILES, Answer
@@ -52,6 +53,10 @@ SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
 MOST_GATHERED = 100
 """Slices that may wait to become bundles together."""
+MOST_SESSIONS = 64
+"""Threads of a rank that ingest at a time."""
+WORTH_A_SLOT = 100
+"""Files of a bundle for which another connection pays."""
 MOST_ASLEEP = 64
 """Slices that may wait for entries to be tried again, beside those under way."""
 SCANNING = "scanning"
@@ -83,11 +88,13 @@ class Pipeline:
     """The farm's executor of one rank (see ``mpingest.farm.executor.Executor``).
 
     Use as a context manager: leaving it ends the threads.
+
+    rates: those that hold until the farm says otherwise; slots there are none until then
     """
 
     visitor: Visitor | Remover | Planner | Inspector
     tools: Tools
-    sessions: int
+    rates: Rates
     _events: deque[Spawned | Finished] = field(default_factory=deque)
     _slices: deque[SliceRun] = field(default_factory=deque)
     _scans: deque[_Scan] = field(default_factory=deque)
@@ -99,6 +106,8 @@ class Pipeline:
     _abandoned: bool = False
     _notes: dict[int, _Note] = field(default_factory=dict)
     """By thread; none where it has nothing to do."""
+    _ingesting: int = 0
+    """Threads that ingest."""
     _pace: float = 0.0
     """Seconds that a thread lately took for an entry; 0 before the first."""
     _scan_seconds: float = 0.0
@@ -111,20 +120,20 @@ class Pipeline:
         self._changed = threading.Condition(lock)
         self._scannable = threading.Condition(lock)
         self._news = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, args=(self._next_task,), name=f"session-{number}", daemon=True)
-            for number in range(self.sessions)
-        ] + [
-            threading.Thread(
-                target=self._work, args=(partial(self._next_slow_scan, number),), name=f"scan-{number}", daemon=True
-            )
-            for number in range(self.sessions, self.tools.pool.threads)
-        ]
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Pipeline:
-        for thread in self._threads:
-            thread.start()
+        self.allot(self.rates)
+        self.tools.traffic.gate.resize(0)
+        self._start_threads(self.tools.pool.threads)
         return self
+
+    def _start_threads(self, count: int) -> None:
+        """Have so many, each with its number."""
+        for number in range(len(self._threads), count):
+            thread = threading.Thread(target=self._work, args=(number,), name=f"worker-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if error is not None:
@@ -132,6 +141,7 @@ class Pipeline:
         with self._changed:
             self.tools.ending.set()
             self._wake()
+        self.tools.traffic.close()
         end = time.monotonic() + (0.0 if self._abandoned else PATIENCE_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -142,13 +152,13 @@ class Pipeline:
     # What the farm asks, from the main thread.
 
     def room_for(self, kind: UnitKind) -> bool:
-        """One slice under way keeps all threads busy; one more keeps them so at its end. A bundle may hold many."""
+        """Two slices, one for the end of the other, or as many as keep all threads busy. A bundle may hold many."""
         with self._changed:
             if kind is UnitKind.SLICE:
                 busy = sum(run.busy for run in self._slices)
                 # Whether a slice is one to look at or one to ingest shows only when it begins.
                 return (
-                    (busy < 2 or self._gathers())
+                    (busy < 2 or self._gathers() or self._takes < self.sessions)
                     and len(self._slices) - busy < MOST_ASLEEP
                     and self._scanned(UnitKind.SLICE) < self._scanners
                 )
@@ -168,6 +178,17 @@ class Pipeline:
             and any(run.bundles and run.slice.fresh for run in self._slices)
             and sum(run.not_begun for run in self._slices) < MOST_FILES
         )
+
+    @property
+    def sessions(self) -> int:
+        """Threads that ingest now, at most."""
+        return min(MOST_SESSIONS, self.tools.traffic.gate.slots)
+
+    @property
+    def _takes(self) -> int:
+        """How many threads could begin with something of the slices under way."""
+        bundled = sum(len(bundle) for run in self._slices for bundle in run.bundles)
+        return sum(len(run.chunks) for run in self._slices) + -(-bundled // WORTH_A_SLOT)
 
     @property
     def _scanners(self) -> int:
@@ -215,7 +236,9 @@ class Pipeline:
 
     def counters(self) -> npt.NDArray[np.int64]:
         """The tally, shape (tally.SIZE,)."""
-        return self.tools.counts()
+        counts = self.tools.counts()
+        counts[tally.WANTED] = self._wanted()
+        return counts
 
     def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
@@ -225,13 +248,34 @@ class Pipeline:
             if eased:
                 self._wake()
 
-    def allot(self, per_second: float) -> None:
-        """Stats from now on."""
-        self.tools.pool.rate.set(per_second)
+    def allot(self, rates: Rates) -> None:
+        """Stats, requests and bytes of content from now on."""
+        self.tools.pool.rate.set(rates.stats)
+        self.tools.traffic.requests.set(rates.requests)
+        self.tools.traffic.content.set(rates.content)
+
+    def lease(self, slots: int) -> None:
+        """So many threads ingest from now on, over so many connections."""
+        self.tools.traffic.gate.resize(slots)
+        self._start_threads(self.sessions)
+        with self._changed:
+            self._wake()
+            self._scannable.notify_all()
+
+    def slots(self) -> SlotUse:
+        """Those that threads want, and those of open connections."""
+        self.tools.traffic.gate.trim()
+        return SlotUse(self._wanted(), 0 if self._abandoned else self.tools.traffic.gate.used)
+
+    def _wanted(self) -> int:
+        gate = self.tools.traffic.gate
+        with self._changed:
+            at_work = max(self._ingesting + gate.helpers_wanted, gate.inside_or_waiting)
+            return min(MOST_SESSIONS, at_work + self._takes + self._slices_waiting)
 
     def divisible(self, worth_seconds: float) -> Divisible:
         """What no thread has taken of the slices under way."""
-        soon = int(worth_seconds * self.sessions / self._pace) if self._pace else 0
+        soon = int(worth_seconds * max(1, self.sessions) / self._pace) if self._pace else 0
         with self._changed:
             return Divisible.of(sum(run.not_begun for run in self._slices), soon)
 
@@ -254,10 +298,12 @@ class Pipeline:
         """What the thread is at that is stuck for longest, if there is no progress anywhere.
 
         A thread that begins something is progress, and so is whatever is counted: a large file is many requests. A
-        pause before a request is tried again is none, but no stall either: that is what the zone's timeout is for.
+        pause before a request is tried again is none, but no stall either: that is what the zone's timeout is for. Nor
+        is it one to wait for a slot.
         """
         now, counts, notes = time.monotonic(), self.counters(), list(self._notes.copy().values())
-        if not notes or self.tools.ending.is_awaited or not np.array_equal(counts, self._last_counts):
+        waits = self.tools.ending.is_awaited or self.tools.traffic.gate.is_withheld
+        if not notes or waits or not np.array_equal(counts, self._last_counts):
             self._last_counts, self._last_progress = counts.copy(), now
         if now - max([self._last_progress, *(note.since for note in notes)]) < seconds:
             return ""
@@ -282,9 +328,9 @@ class Pipeline:
 
     # The threads.
 
-    def _work(self, next_task: Callable[[], Callable[[], None] | None]) -> None:
+    def _work(self, number: int) -> None:
         try:
-            while (task := next_task()) is not None:
+            while (task := self._next_task(number)) is not None:
                 task()
                 self._notes.pop(threading.get_ident(), None)
                 self.tools.recorder.seal_if_due()
@@ -317,24 +363,28 @@ class Pipeline:
         """What each thread is at, for the log."""
         return [f"{note.doing} {self._path(note)}" for note in self._notes.copy().values()]
 
-    def _next_task(self) -> Callable[[], None] | None:
+    def _next_task(self, number: int) -> Callable[[], None] | None:
+        """For one of the threads: those with the lowest numbers ingest, some more scan."""
         with self._changed:
             while not self.tools.ending.is_set():
                 # Scans before ingest: what they find is all that idle ranks can steal.
-                if (task := self._next_scan() or self._next_ingest()) is not None:
+                if number < self._scanners and (task := self._next_scan()) is not None:
                     return task
-                if not self._changed.wait(timeout=self._nap()):
+                if number < self.sessions and (task := self._next_ingest()) is not None:
+                    self._ingesting += 1
+                    return partial(self._counted, task)
+                if number and number >= self.sessions:
+                    self._scannable.wait()
+                elif not self._changed.wait(timeout=self._nap()):
                     return self.tools.tidy_up
             return None
 
-    def _next_slow_scan(self, number: int) -> Callable[[], None] | None:
-        """For thread ``number``, which helps to scan only where so many pay."""
-        with self._changed:
-            while not self.tools.ending.is_set():
-                if number < self._scanners and (task := self._next_scan()) is not None:
-                    return task
-                self._scannable.wait()
-            return None
+    def _counted(self, ingest: Callable[[], None]) -> None:
+        try:
+            ingest()
+        finally:
+            with self._changed:
+                self._ingesting -= 1
 
     def _wake(self) -> None:
         """Have threads look for something to do."""
@@ -375,7 +425,8 @@ class Pipeline:
 
     def _nap(self) -> float:
         """Seconds for which there may be nothing to do."""
-        due = min((run.asleep[0].due for run in self._slices if run.asleep), default=math.inf)
+        waiting = (run.asleep[0].due for run in self._slices if run.asleep and self.sessions)
+        due = min(waiting, default=math.inf)
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
     def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.farm.collective import on_first, ranks_of_host, reduce_bytes
+from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
@@ -273,19 +274,19 @@ def _foresee(
 ) -> tuple[Forecast, Sequence[tuple[int, str]]]:
     """What this rank has counted, and who stalled."""
     options, forecast = request.options, Forecast(request.names)
+    limits = Limits(rates=Rates(stats=options.max_stat_rate))
     with ExitStack() as stack:
         pipeline = None
         if comm is None or comm.rank != COORDINATOR:
             planner, tools = stack.enter_context(open_planner(found.spec, checkpoint, options, forecast))
-            tools.pool.rate.set(options.max_stat_rate / (comm.size - 1 if comm else 1))  # until rank 0 says otherwise
-            pipeline = stack.enter_context(Pipeline(planner, tools, options.sessions))
+            pipeline = stack.enter_context(Pipeline(planner, tools, limits.rates.part(comm.size - 1 if comm else 1)))
             stack.callback(tools.recorder.shut)  # nobody waits for threads that have nothing to save
         result = run_farm(
             comm,
             [Subtree(b"", Change.UNCHANGED, found.root_row).to_unit()],
             pipeline,
             stall_timeout=options.stall_timeout,
-            rate_limit=options.max_stat_rate,
+            limits=limits,
         )
     return forecast, result.stalled
 

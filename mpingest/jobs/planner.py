@@ -360,7 +360,8 @@ def open_planner(
     handler = _without_unasked(handler_of(options))
     naming = Naming(spec.root, spec.target, handler.character_map)
     logger = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    subjects = Subjects(job_facts(spec, options), handler, naming, Users(Catalog(NoZone()), session_for), logger)
+    users = Users(Catalog(NoZone()), session_for)
+    subjects = Subjects(job_facts(spec, options), handler, naming, users, logger)
     ledger = Ledger(forecast)
     how = IngestOptions(
         options.resource,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +30,7 @@ from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session, own_session, session_for
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
+from mpingest.jobs.helm import Helm, first_limits, open_helm
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
 from mpingest.jobs.pipeline import Pipeline
@@ -320,21 +321,23 @@ def _farm(
 ) -> Counted:
     """The farm over the roots; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
     counts = tally.new_counts()
+    rank, workers = (comm.rank, max(1, comm.size - 1)) if comm is not None else (COORDINATOR, 1)
+    limits = first_limits(options, workers)
     with abort_on_error(comm), ExitStack() as stack:
-        pipeline = None
-        rank, workers = (comm.rank, max(1, comm.size - 1)) if comm is not None else (COORDINATOR, 1)
+        pipeline = tools = helm = None
         if rank != COORDINATOR or comm is None or comm.size == 1:
             tools = stack.enter_context(open_tools(rank, opened, options))
-            tools.pool.rate.set(options.max_stat_rate / workers)  # until rank 0 says otherwise
-            pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, options.sessions))
-        progress = _progress(opened.run)
+            pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, limits.rates.part(workers)))
+        if rank == COORDINATOR:
+            helm = stack.enter_context(open_helm(opened.spec.name, opened.run, options, limits, tools))
         result = run_farm(
             comm,
             roots,
             pipeline,
-            on_progress=progress,
+            on_progress=partial(_note_progress, opened.run, helm) if helm else None,
             stall_timeout=options.stall_timeout,
-            rate_limit=options.max_stat_rate,
+            limits=limits,
+            steer=helm.steer if helm else None,
         )
         if pipeline:
             counts = pipeline.counters()
@@ -381,11 +384,9 @@ def _merge(comm: MPI.Comm | None, opened: OpenRun) -> None:
     opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
 
 
-def _progress(run: RunDirectory) -> Callable[[tally.Counts], None]:
-    def note(counts: tally.Counts) -> None:
-        if not counts.shape[1]:
-            return  # no worker has said anything yet
-        with suppress(OSError):  # a run doesn't end for want of its progress
-            write_json(run.file("progress.json"), tally.as_mapping(counts.sum(axis=0)), durable=False)
-
-    return note
+def _note_progress(run: RunDirectory, helm: Helm, counts: tally.Counts) -> None:
+    if not counts.shape[1]:
+        return  # no worker has said anything yet
+    progress = tally.as_mapping(counts.sum(axis=0)) | helm.to_json()
+    with suppress(OSError):  # a run doesn't end for want of its progress
+        write_json(run.file("progress.json"), progress, durable=False)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.farm.collective import on_first, reduce_bytes
+from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.transport import FarmResult, all_rows, run_farm
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
@@ -30,7 +31,7 @@ from mpingest.jobs.survey import ENDED, Sink, Survey, SurveyOptions, subtree
 from mpingest.scan.census import Census
 from mpingest.scan.excludes import Excludes
 from mpingest.scan.pool import StatPool
-from mpingest.scan.rate import StatRate
+from mpingest.scan.rate import Rate
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -173,6 +174,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
     """What this rank has found and done, and how it ended."""
     census = Census(plan.began_ns, request.top)
     roots = [subtree(b"")]
+    limits = Limits(rates=Rates(stats=request.max_stat_rate))
     segments = 0
     with ExitStack() as stack:
         noted = stack.enter_context(stops_noted())
@@ -184,7 +186,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
                 None,
                 on_progress=watch.note,
                 should_stop=watch.should_stop,
-                rate_limit=request.max_stat_rate,
+                limits=limits,
             )
         else:
             sinks: list[Sink] = []
@@ -196,7 +198,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
             if request.format in LINES and comm is None:
                 sinks.append(stack.enter_context(_listing(request)))
             workers = comm.size - 1 if comm is not None else 1
-            pool = stack.enter_context(StatPool(request.threads, StatRate(request.max_stat_rate / workers)))
+            pool = stack.enter_context(StatPool(request.threads, Rate(request.max_stat_rate / workers)))
             options = SurveyOptions(
                 plan.root, plan.scratch, request.threads, request.slice_size, request.excludes, plan.device
             )
@@ -207,7 +209,7 @@ def _survey(comm: MPI.Comm | None, plan: _Plan, request: Request) -> tuple[Censu
                     roots,
                     survey,
                     stall_timeout=request.stall_timeout,
-                    rate_limit=request.max_stat_rate,
+                    limits=limits,
                 )
             segments = manifest.close() if manifest else 0
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

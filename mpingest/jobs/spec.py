@@ -63,7 +63,10 @@ class RunOptions:
     excludes: what is not looked at.
     register_special: register sockets, pipes and devices, too.  follow: which links are followed.
     stat_threads: stats in flight at most, per rank.  max_stat_rate: stats a second of all ranks together.
-    sessions: threads with an iRODS connection each, per rank.  slice_size: entries in a slice at most.
+    sessions: requests in flight of all ranks together; None to find out how many are best.
+    sessions_per_rank: the same for each rank that works; None where ``sessions`` says.
+    max_connections, max_requests_rate, max_bytes_rate: of all ranks together: connections, requests and bytes a second.
+    slice_size: entries in a slice at most.
     zone_timeout: seconds to wait for a zone that doesn't answer.
     idle_seconds: after which a connection that nobody uses is closed.
     stall_timeout: seconds without any progress on a rank after which the run ends; None for never.
@@ -89,7 +92,11 @@ class RunOptions:
     follow: FollowLinks = FollowLinks.NO
     stat_threads: int = 8
     max_stat_rate: float = math.inf
-    sessions: int = 2
+    sessions: int | None = None
+    sessions_per_rank: int | None = None
+    max_connections: int = 32
+    max_requests_rate: float = math.inf
+    max_bytes_rate: float = math.inf
     slice_size: int = 1000
     zone_timeout: float = 900.0
     idle_seconds: float = 60.0

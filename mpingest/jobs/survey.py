@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.executor import Divisible, Finished, Spawned
+from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.scan.census import Census, Part
 from mpingest.scan.directory import DirectoryScan, Portion
@@ -314,9 +315,16 @@ class Survey:
             if eased:
                 self._changed.notify_all()
 
-    def allot(self, per_second: float) -> None:
+    def allot(self, rates: Rates) -> None:
         """Stats from now on."""
-        self._pool.rate.set(per_second)
+        self._pool.rate.set(rates.stats)
+
+    def lease(self, slots: int) -> None:
+        """Nothing here needs any."""
+
+    def slots(self) -> SlotUse:
+        """None."""
+        return SlotUse()
 
     def divisible(self, _worth_seconds: float) -> Divisible:
         """Nothing: what the threads can spare is with the farm already."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.ingest.traffic import Kind
 from mpingest.manifest.states import Change, Outcome
 
 DIRECTORIES, ENTRIES, BYTES, COLLECTIONS, SENT = range(5)
@@ -20,7 +21,15 @@ RENAMED, DIRECTORIES_RENAMED = range(11, 13)
 """Files whose objects followed them to another name, alone or with a directory; directories, with all below them."""
 _CHANGES = 13
 _OUTCOMES = _CHANGES + len(Change)
-SIZE = _OUTCOMES + len(Outcome)
+OVERLOADS = _OUTCOMES + len(Outcome)
+"""Requests for which the server had no means."""
+WANTED = OVERLOADS + 1
+"""Requests that could be in flight now, if they might."""
+DONE = WANTED + 1
+"""By ``Kind``, in its units: what requests did."""
+TOOK = DONE + len(Kind)
+"""By ``Kind``: nanoseconds that requests took."""
+SIZE = TOOK + len(Kind)
 
 Counts = npt.NDArray[np.int64]
 
@@ -44,7 +53,7 @@ def count_changes(counts: Counts, changes: npt.NDArray[np.uint8]) -> None:
 
 def count_outcomes(counts: Counts, outcomes: npt.NDArray[np.uint8]) -> None:
     """What became of entries. outcomes: ``Outcome``, shape (n,)."""
-    counts[_OUTCOMES:] += np.bincount(outcomes, minlength=len(Outcome))
+    counts[_OUTCOMES:OVERLOADS] += np.bincount(outcomes, minlength=len(Outcome))
 
 
 def of_change(counts: Counts, change: Change) -> int:

@@ -23,6 +23,7 @@ from mpingest.ingest.names import Naming
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.session import own_session, session_for
 from mpingest.ingest.subject import Subjects
+from mpingest.ingest.traffic import Traffic
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory
@@ -101,6 +102,11 @@ class Tools:
     left: SubtreeFile | None = None
     doubts: Mapping[bytes, int] = field(default_factory=dict)
 
+    @property
+    def traffic(self) -> Traffic:
+        """What goes to the zone and comes back."""
+        return self.ingestor.catalog.traffic
+
     def tidy_up(self) -> None:
         """What a rank does now and then while it waits. Raises CannotRecord."""
         self.recorder.seal_if_due()
@@ -109,8 +115,10 @@ class Tools:
     def counts(self) -> tally.Counts:
         """The tally so far, shape (tally.SIZE,)."""
         counts = self.recorder.counts
-        counts[tally.REQUESTS] = self.ingestor.catalog.counts.requests
-        counts[tally.CATALOG_CHANGES] = self.ingestor.catalog.counts.changes
+        sent = self.traffic.counts
+        counts[tally.REQUESTS], counts[tally.CATALOG_CHANGES] = sent.requests, sent.changes
+        counts[tally.OVERLOADS] = sent.overloads
+        counts[tally.DONE : tally.TOOK], counts[tally.TOOK : tally.SIZE] = sent.done, sent.took
         return counts
 
 
@@ -140,14 +148,23 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
-        logger.info("rank started", sessions=options.sessions)
+        logger.info("rank started")
         notes = BundleNotes(run, rank)
         stack.callback(notes.close)
         bundler = Bundler(ingestor, options.bundle, notes, bundle_stem(spec.name, run.number, rank))
         pool = stack.enter_context(StatPool(options.stat_threads))
         left = stack.enter_context(closing(SubtreeFile(run.left, rank)))
         tools = Tools(
-            ingestor, bundler, checkpoint, recorder, ending, options.idle_seconds, profile, pool, left, opened.doubts
+            ingestor,
+            bundler,
+            checkpoint,
+            recorder,
+            ending,
+            options.idle_seconds,
+            profile,
+            pool,
+            left,
+            opened.doubts,
         )
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))
@@ -161,8 +178,7 @@ def open_subjects(spec: JobSpec, options: RunOptions, logger: Logger) -> Iterato
         stack.callback(session.cleanup)
         handler = handler_of(options)
         naming = Naming(spec.root, spec.target, handler.character_map)
-        # Threads that scan make collections, too: the number of connections doesn't depend on theirs.
-        users = Users(Catalog(session, gate=threading.Semaphore(options.sessions)), session_for)
+        users = Users(Catalog(session, Traffic(slots=1)), session_for)
         stack.callback(users.close)
         yield Subjects(job_facts(spec, options), handler, naming, users, logger)
 

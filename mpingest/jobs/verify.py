@@ -20,6 +20,7 @@ from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.ingest.session import checked_session
 from mpingest.jobs.directory import JobDirectory, own_trouble
 from mpingest.jobs.findings import Totals
+from mpingest.jobs.helm import first_limits, open_helm
 from mpingest.jobs.inspector import OpenVerification, open_inspector
 from mpingest.jobs.merging import merge_segments, notes_on
 from mpingest.jobs.pipeline import Pipeline
@@ -158,19 +159,22 @@ def _open(found: Found, request: Request) -> OpenVerification:
 def _inspect(comm: MPI.Comm | None, opened: OpenVerification, names: int) -> tuple[Totals, Sequence[tuple[int, str]]]:
     """What this rank has counted, and who stalled."""
     options, totals = opened.options, Totals(names)
+    rank, workers = (comm.rank, comm.size - 1) if comm is not None else (COORDINATOR, 1)
+    limits = first_limits(options, workers)
     with ExitStack() as stack:
-        pipeline = None
-        if comm is None or comm.rank != COORDINATOR:
-            rank = comm.rank if comm else COORDINATOR
+        pipeline = tools = helm = None
+        if rank != COORDINATOR or comm is None:
             inspector, tools = stack.enter_context(open_inspector(rank, opened, totals))
-            tools.pool.rate.set(options.max_stat_rate / (comm.size - 1 if comm else 1))  # until rank 0 says otherwise
-            pipeline = stack.enter_context(Pipeline(inspector, tools, options.sessions))
+            pipeline = stack.enter_context(Pipeline(inspector, tools, limits.rates.part(workers)))
+        if rank == COORDINATOR:
+            helm = stack.enter_context(open_helm(opened.spec.name, opened.directory, options, limits, tools))
         result = run_farm(
             comm,
             [Subtree(b"", Change.UNCHANGED, opened.root_row).to_unit()],
             pipeline,
             stall_timeout=options.stall_timeout,
-            rate_limit=options.max_stat_rate,
+            limits=limits,
+            steer=helm.steer if helm else None,
         )
     return totals, result.stalled
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mpingest.scan.backend import NATIVE, StatBatch
 from mpingest.scan.entries import ENTRY_DTYPE
 from mpingest.scan.names import NameSlice
-from mpingest.scan.rate import StatRate
+from mpingest.scan.rate import Rate
 
 SLOW_NS = 30_000 if NATIVE else 100_000
 """What a stat takes at least where guests are invited. In Python, threads get into each other's way sooner."""
@@ -113,11 +113,11 @@ class StatPool:
     a stat may hang for good.
     """
 
-    def __init__(self, threads: int = 1, rate: StatRate | None = None) -> None:
+    def __init__(self, threads: int = 1, rate: Rate | None = None) -> None:
         if threads < 1:
             raise ValueError(f"{threads} threads to stat with")
         self.threads = threads
-        self.rate = rate or StatRate()
+        self.rate = rate or Rate()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._free = threads

@@ -1,4 +1,4 @@
-"""How many stats a second a rank may do: a token bucket, whose rate can change while threads wait for it."""
+"""How many of something a second a rank may do: a token bucket, whose rate can change while threads wait for it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,16 @@ class TokenBucket:
     def take(self, most: int, now: float) -> int:
         """Takes whole tokens, at most so many; 0 where there is none."""
         self._refill(now)
-        taken = min(most, math.floor(self.tokens))
+        taken = max(0, min(most, math.floor(self.tokens)))
         self.tokens -= taken
         return taken
+
+    def spend(self, amount: int, now: float) -> bool:
+        """Takes so many at once, once there is one: those that are missing are owed. Whether there was one."""
+        if not self.take(1, now):
+            return False
+        self.tokens -= amount - 1
+        return True
 
     def delay(self) -> float:
         """Seconds from ``at`` until there is a token: infinite where the rate is 0."""
@@ -51,8 +58,8 @@ class TokenBucket:
         self.at = now
 
 
-class StatRate:
-    """The stats a second of one rank, for all its threads; unlimited until ``set``."""
+class Rate:
+    """How many a second one rank may do, with all its threads; unlimited until ``set``."""
 
     def __init__(self, per_second: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -64,7 +71,7 @@ class StatRate:
     def set(self, per_second: float) -> None:
         """Another rate from now on; 0 pauses. Threads that wait do so by the new one. Raises ValueError."""
         if not per_second >= 0:
-            raise ValueError(f"a rate of {per_second} stats a second")
+            raise ValueError(f"a rate of {per_second} a second")
         with self._changed:
             if math.isinf(per_second):
                 self._bucket = None
@@ -80,7 +87,7 @@ class StatRate:
         return self._bucket is not None
 
     def take(self, most: int) -> int:
-        """Waits until at least one stat may be done, and gives how many may, at most ``most``; 0 once closed."""
+        """Waits until at least one may be done, and gives how many may, at most ``most``; 0 once closed."""
         with self._changed:
             while not self._closed:
                 if self._bucket is None:
@@ -90,6 +97,13 @@ class StatRate:
                 delay = self._bucket.delay()
                 self._changed.wait(None if math.isinf(delay) else delay)
             return 0
+
+    def spend(self, amount: int) -> None:
+        """Waits until what was spent before is paid off, and spends so many (>= 1)."""
+        with self._changed:
+            while not (self._closed or self._bucket is None or self._bucket.spend(amount, self._clock())):
+                delay = self._bucket.delay()
+                self._changed.wait(None if math.isinf(delay) else delay)
 
     def give_back(self, count: int) -> None:
         """So many of those taken were not done."""

@@ -116,9 +116,10 @@ class Agent:
         """What to say to a request, whatever becomes of it. Raises Dropped."""
         faults = self._faults.hitting(frame.info)
         try:
-            _strike_before(faults)
-            reply = self._handle(frame, login)
-            _strike_after(faults)
+            with self._faults.turn():
+                _strike_before(faults)
+                reply = self._handle(frame, login)
+                _strike_after(faults)
         except ZoneError as error:
             return _error_frame(error)
         except PackError as error:

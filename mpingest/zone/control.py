@@ -70,6 +70,7 @@ class ControlServer:
             case "limit":
                 self._faults.refuse_logins = bool(request["refuse_logins"])
                 self._faults.max_connections = request["max_connections"]
+                self._faults.max_parallel = request["max_parallel"]
             case "clear":
                 self._faults.clear()
             case _:

@@ -132,9 +132,12 @@ class EmbeddedZone:
         fault = Fault(Action(action), int(api), status, seconds, skip, every, times)
         ask(self.directory, "inject", fault=fault.as_dict())
 
-    def limit(self, *, refuse_logins: bool = False, max_connections: int | None = None) -> None:
-        """Refuse all logins, or connections beyond a number."""
-        ask(self.directory, "limit", refuse_logins=refuse_logins, max_connections=max_connections)
+    def limit(
+        self, *, refuse_logins: bool = False, max_connections: int | None = None, max_parallel: int | None = None
+    ) -> None:
+        """Refuse all logins, or connections beyond a number; do no more than so many requests at a time."""
+        limits = {"refuse_logins": refuse_logins, "max_connections": max_connections, "max_parallel": max_parallel}
+        ask(self.directory, "limit", **limits)
 
     def clear_faults(self) -> None:
         """Switch all faults and limits off."""

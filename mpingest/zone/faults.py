@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -62,13 +64,40 @@ class Fault:
 
 
 class Faults:
-    """The faults that are on, and the limits on logins and connections."""
+    """The faults that are on, and the limits on logins, connections and requests at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._freed = threading.Condition()
+        self._under_way = 0
+        self._max_parallel: int | None = None
         self.refuse_logins = False
         self.max_connections: int | None = None
+
+    @property
+    def max_parallel(self) -> int | None:
+        """Requests that are done at a time, all others wait for their turn; None for any number."""
+        return self._max_parallel
+
+    @max_parallel.setter
+    def max_parallel(self, number: int | None) -> None:
+        with self._freed:
+            self._max_parallel = number
+            self._freed.notify_all()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A request's turn to be done, delays included."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._max_parallel is None or self._under_way < self._max_parallel)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._under_way -= 1
+                self._freed.notify()
 
     def add(self, fault: Fault) -> None:
         """Switch a fault on."""
@@ -80,6 +109,7 @@ class Faults:
         with self._lock:
             self._faults.clear()
             self.refuse_logins, self.max_connections = False, None
+        self.max_parallel = None
 
     def hitting(self, api: int) -> list[Fault]:
         """The faults that hit this request."""

@@ -12,7 +12,8 @@ import numpy as np
 
 from mpingest.farm.coordinator import Coordinator
 from mpingest.farm.executor import Divisible
-from mpingest.farm.messages import Allot, Finish, Send, Stop, decode
+from mpingest.farm.limits import Limits, SlotUse
+from mpingest.farm.messages import Allot, Finish, Lease, Send, Stop, decode
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.farm.worker import Worker
 
@@ -35,6 +36,7 @@ class Node:
     """A worker with a toy executor: up to ``room`` units run, each a few children or entries a time.
 
     ran: what was run how often: subtrees, and entries of slices, by name
+    slots: what it was leased; used: how many it uses, by a will of its own: never one more than it has
     """
 
     def __init__(self, tree: Tree, room: int) -> None:
@@ -42,6 +44,8 @@ class Node:
         self.ran: Counter[bytes] = Counter()
         self.must_speak = True
         self.is_stuck = False
+        self.slots = 0
+        self.used = 0
         self._tree = tree
         self._room = room
         self._running: list[Running] = []
@@ -106,10 +110,22 @@ class Node:
         self.must_speak = True
         return sends
 
+    def hear_lease(self) -> None:
+        """Takes note of a lease, if one came."""
+        lease = self.worker.take_lease()
+        self.slots = self.slots if lease is None else lease
+
+    def use(self, slots: int) -> None:
+        """Begins or ends what needs slots, so that it uses so many if it may."""
+        self.used = min(slots, max(self.slots, self.used))
+        self.must_speak = True
+
     def speak(self, due: bool = False, quiet: bool = False) -> list[Send]:
         self.must_speak = False
         divisible = Divisible.of(self._not_begun, soon=0)
-        return self.worker.speak(np.array([self.ran.total()]), divisible, due=due, quiet=quiet)
+        return self.worker.speak(
+            np.array([self.ran.total()]), divisible, SlotUse(len(self._running), self.used), due=due, quiet=quiet
+        )
 
 
 class Network:
@@ -148,6 +164,8 @@ class Network:
                 actions.append(lambda node=node: node.run(self.messages))
             if node.can_stall:
                 actions.append(lambda rank=rank, node=node: self.post(rank, node.stall()))
+            if node.used > node.slots or (node.used and not node.can_run):
+                actions.append(lambda node=node: node.use(0))
             if node.must_speak:
                 due, quiet = self.messages % 2 == 0, self.messages % 3 == 0
                 actions.append(
@@ -182,8 +200,8 @@ class Network:
     def stop(self) -> None:
         self.post(0, self.coordinator.stop())
 
-    def allot(self, per_second: float) -> None:
-        self.post(0, self.coordinator.allot(per_second))
+    def allot(self, limits: Limits) -> None:
+        self.post(0, self.coordinator.allot(limits))
 
     def deliver(self, source: int, destination: int) -> None:
         message = self._channels[source, destination].popleft()
@@ -193,6 +211,7 @@ class Network:
         node = self.nodes[destination]
         node.must_speak = True
         self.post(destination, node.worker.receive(source, message, node.divide))
+        node.hear_lease()
 
     def post(self, source: int, sends: list[Send]) -> None:
         if any(isinstance(decode(send.payload), Finish) for send in sends):
@@ -202,7 +221,7 @@ class Network:
             self.messages += 1
 
     def _check_end(self) -> None:
-        """The coordinator says that all is done: only STOPs and ALLOTs are in flight, no one holds or runs a unit."""
+        """The coordinator says that all is done: nothing that is answered is in flight, no one holds or runs a unit."""
         in_flight = [decode(message) for channel in self._channels.values() for message in channel]
-        assert all(isinstance(message, Stop | Allot) for message in in_flight)
+        assert all(isinstance(message, Stop | Allot | Lease) for message in in_flight)
         assert not any(node.worker.waiting or node.worker.running for node in self.nodes.values())

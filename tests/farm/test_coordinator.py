@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from mpingest.farm.coordinator import MAX_THIEVES, Coordinator
+from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.messages import (
     Allot,
     Finish,
     Give,
     Idle,
+    Lease,
     Message,
     ProtocolError,
     Report,
+    Returned,
+    Send,
     Stalled,
     Stop,
     Work,
@@ -28,8 +32,10 @@ COUNTERS = np.zeros(1, np.int64)
 IDLE = encode(Idle(COUNTERS))
 
 
-def report(subtrees: int = 0, slices: int = 0, weight: int = 0, is_answer: bool = False, depth: int = 5) -> bytes:
-    return encode(Report(is_answer, subtrees, depth, slices, weight, COUNTERS))
+def report(
+    subtrees: int = 0, slices: int = 0, weight: int = 0, is_answer: bool = False, depth: int = 5, wanted: int = 0
+) -> bytes:
+    return encode(Report(is_answer, subtrees, depth, slices, weight, wanted, COUNTERS))
 
 
 def hears(coordinator: Coordinator, *heard: tuple[int, bytes]) -> list[tuple[int, Message]]:
@@ -146,20 +152,51 @@ def test_counters_stand_in_the_row_of_their_rank() -> None:
 
 @pytest.mark.parametrize(
     "heard",
-    [[(1, IDLE), (1, IDLE)], [(1, report(is_answer=True))], [(1, encode(Work([])))]],
-    ids=["IDLE twice", "an answer unasked", "WORK"],
+    [[(1, IDLE), (1, IDLE)], [(1, report(is_answer=True))], [(1, encode(Work([])))], [(1, encode(Returned()))]],
+    ids=["IDLE twice", "an answer unasked", "WORK", "slots unasked"],
 )
 def test_what_cannot_be_is_refused(heard: Sequence[tuple[int, bytes]]) -> None:
     with pytest.raises(ProtocolError):
         hears(farm(2), *heard)
 
 
+def rates(stats: float) -> Limits:
+    return Limits(rates=Rates(stats))
+
+
+def told(sends: Sequence[Send]) -> list[tuple[int, Message]]:
+    return [(send.destination, decode(send.payload)) for send in sends]
+
+
 def test_a_limit_is_shared_among_those_that_work() -> None:
     coordinator = Coordinator(range(1, 5), roots(2))
     coordinator.start()
-    told = {send.destination: decode(send.payload) for send in coordinator.allot(1000.0)}
-    assert told == {1: Allot(500.0), 2: Allot(500.0)}
-    assert coordinator.allot(1000.0) == []
-    assert coordinator.allot(1010.0) == [], "too little to be told"
+    assert told(coordinator.allot(rates(1000.0))) == [(1, Allot(Rates(500.0))), (2, Allot(Rates(500.0)))]
+    assert coordinator.allot(rates(1000.0)) == []
+    assert coordinator.allot(rates(1010.0)) == [], "too little to be told"
     hears(coordinator, (2, IDLE))
-    assert {send.destination: decode(send.payload) for send in coordinator.allot(1000.0)} == {1: Allot(1000.0)}
+    assert told(coordinator.allot(rates(1000.0))) == [(1, Allot(Rates(1000.0)))]
+
+
+def test_a_worker_that_wants_a_slot_gets_it_at_once() -> None:
+    coordinator = farm(2)
+    assert coordinator.allot(Limits(1)) == []
+    assert hears(coordinator, (1, report(wanted=3))) == [(1, Lease(1))]
+
+
+def test_a_slot_that_nobody_wants_is_asked_back_from_an_idle_worker() -> None:
+    coordinator = farm(3)
+    coordinator.allot(Limits(1))
+    hears(coordinator, (1, report(wanted=1)))
+    assert hears(coordinator, (2, report(wanted=1))) == []
+    assert hears(coordinator, (1, IDLE)) == [(1, Lease(0))]
+    assert hears(coordinator, (1, encode(Returned()))) == [(2, Lease(1))]
+
+
+def test_the_end_waits_for_slots_to_be_returned() -> None:
+    coordinator = farm(2)
+    coordinator.allot(Limits(1))
+    hears(coordinator, (1, report(wanted=1)), (2, report(wanted=1)))
+    assert hears(coordinator, (1, IDLE)) == [(1, Lease(0))]
+    assert hears(coordinator, (2, IDLE)) == []
+    assert hears(coordinator, (1, encode(Returned()))) == [(1, Finish()), (2, Finish())]

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mpingest.farm.limits import Limits, Rates
+
 from .network import Network
 from .test_protocol import NIGHTLY, most_steps, trees
 from .trees import Tree
@@ -23,6 +25,7 @@ class Farm(RuleBasedStateMachine):
         self.tree = tree
         self.network = Network(tree, workers, room)
         self.may_drop = False
+        self.most_slots = 0
 
     @precondition(lambda self: self.network.pairs)
     @rule(which=_ANY)
@@ -57,9 +60,14 @@ class Farm(RuleBasedStateMachine):
             self.network.post(rank, self.network.nodes[rank].stall())
             self.may_drop = True
 
-    @rule(per_second=st.floats(0, 1e9))
-    def allot(self, per_second: float) -> None:
-        self.network.allot(per_second)
+    @rule(slots=st.integers(0, 9), per_second=st.floats(0, 1e9))
+    def allot(self, slots: int, per_second: float) -> None:
+        self.network.allot(Limits(slots, Rates(stats=per_second)))
+        self.most_slots = max(self.most_slots, slots)
+
+    @rule(which=_ANY, slots=st.integers(0, 9))
+    def use_slots(self, which: int, slots: int) -> None:
+        self.network.nodes[1 + which % len(self.network.nodes)].use(slots)
 
     @rule()
     def stop(self) -> None:
@@ -70,6 +78,11 @@ class Farm(RuleBasedStateMachine):
     def nothing_runs_twice(self) -> None:
         if hasattr(self, "network"):
             assert self.network.ran <= self.tree.all()
+
+    @invariant()
+    def no_more_slots_are_used_than_there_were_at_most(self) -> None:
+        if hasattr(self, "network"):
+            assert sum(node.used for node in self.network.nodes.values()) <= self.most_slots
 
     def teardown(self) -> None:
         """Whatever has happened, the rest comes to its end: every unit was run once, or dropped once after a stop."""

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mpingest.farm.limits import Rates
 from mpingest.farm.messages import (
     Allot,
     Finish,
     Give,
     Idle,
+    Lease,
     Message,
     ProtocolError,
     Report,
+    Returned,
     Stalled,
     Stop,
     Work,
@@ -31,11 +34,13 @@ kinds = st.sampled_from(UnitKind)
 units = st.builds(Unit, kinds, st.integers(0, 4096), numbers, st.binary(max_size=300))
 messages = st.one_of(
     st.builds(Idle, counters),
-    st.builds(Report, st.booleans(), numbers, numbers, numbers, numbers, counters),
+    st.builds(Report, st.booleans(), numbers, numbers, numbers, numbers, numbers, counters),
     st.builds(Stalled, st.binary(max_size=100)),
     st.builds(Work, st.lists(units, max_size=20)),
     st.builds(Give, kinds, st.lists(st.integers(0, 10**6), max_size=16)),
-    st.builds(Allot, st.floats(allow_nan=False)),
+    st.builds(Allot, st.builds(Rates, *[st.floats(allow_nan=False)] * 3)),
+    st.builds(Lease, st.integers(0, 2**32 - 1)),
+    st.builds(Returned),
     st.builds(Stop),
     st.builds(Finish),
 )

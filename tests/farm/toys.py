@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.executor import Divisible, Finished, Spawned
+from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 
 Work = Callable[[Unit], Iterable[Unit]]
@@ -67,8 +68,14 @@ class ToyExecutor:
     def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
         self.most_waiting_slices = max(self.most_waiting_slices, waiting_slices)
 
-    def allot(self, per_second: float) -> None:
-        self.allotted = per_second
+    def allot(self, rates: Rates) -> None:
+        self.allotted = rates
+
+    def lease(self, slots: int) -> None:
+        self.leased = slots
+
+    def slots(self) -> SlotUse:
+        return SlotUse(self._running, 0)
 
     def divisible(self, _worth_seconds: float) -> Divisible:
         return Divisible()

@@ -59,8 +59,8 @@ class Tampered(Catalog):
 
     meanwhile: Callable[[Tampered, str], None] = lambda *_: None
 
-    def extract(self, path: str, collection: str) -> None:
-        Catalog.extract(self, path, collection)
+    def extract(self, path: str, collection: str, members: int) -> None:
+        Catalog.extract(self, path, collection, members)
         self.meanwhile(self, collection)
 
 

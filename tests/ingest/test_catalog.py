@@ -44,12 +44,12 @@ def test_a_status_is_tried_again_or_told(
         if verdict in RETRIED:
             register(catalog, f"{target}/file", tmp_path / "file")
             assert [replica.size for replica in catalog.replicas(f"{target}/file")] == [7]
-            assert catalog.counts.requests == 3 + 1
+            assert catalog.traffic.counts.requests == 3 + 1
         else:
             with pytest.raises(RequestError) as caught:
                 register(catalog, f"{target}/file", tmp_path / "file")
             assert (caught.value.status, caught.value.verdict) == (code - 13, verdict)
-            assert catalog.counts.requests == 1
+            assert catalog.traffic.counts.requests == 1
     finally:
         zone.clear_faults()
 

@@ -15,7 +15,7 @@ import pytest
 from mpingest.scan import pool as pools
 from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import PoolClosed, StatPool, useful_callers
-from mpingest.scan.rate import StatRate
+from mpingest.scan.rate import Rate
 from tests.bench._latency import build_shim, delayed, stats_and_peak
 
 FILES = 300
@@ -104,7 +104,7 @@ def test_a_pool_needs_a_thread() -> None:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_closing_ends_what_waits_for_its_rate(folder: bytes, fd: int, threads: int) -> None:
-    pool = StatPool(threads, StatRate(0))
+    pool = StatPool(threads, Rate(0))
     ended: list[type[BaseException]] = []
 
     def call() -> None:
@@ -130,7 +130,7 @@ def test_a_closed_pool_stats_nothing(folder: bytes, fd: int) -> None:
 
 
 def test_a_limited_rate_is_kept(folder: bytes, fd: int) -> None:
-    rate = StatRate(1000)
+    rate = Rate(1000)
     names = NameSlice.build([b"1"] * 100)
     began = time.monotonic()
     with StatPool(4, rate) as pool:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from mpingest.scan.rate import BURST_SECONDS, StatRate, TokenBucket
+from mpingest.scan.rate import BURST_SECONDS, Rate, TokenBucket
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_changed_rate_counts_from_the_change() -> None:
 
 
 def test_without_a_limit_everything_may_be_done_at_once() -> None:
-    rate = StatRate()
+    rate = Rate()
     assert not rate.limited
     assert rate.take(12345) == 12345
     rate.set(10)
@@ -60,7 +60,7 @@ def test_without_a_limit_everything_may_be_done_at_once() -> None:
 
 
 def test_threads_that_wait_do_so_by_a_new_rate() -> None:
-    rate = StatRate(0)
+    rate = Rate(0)
     taken: list[int] = []
     threads = [threading.Thread(target=lambda: taken.append(rate.take(1))) for _ in range(3)]
     for thread in threads:
@@ -72,7 +72,7 @@ def test_threads_that_wait_do_so_by_a_new_rate() -> None:
 
 
 def test_nobody_waits_once_closed() -> None:
-    rate = StatRate(0)
+    rate = Rate(0)
     taken: list[int] = []
     thread = threading.Thread(target=lambda: taken.append(rate.take(1)))
     thread.start()
@@ -82,7 +82,7 @@ def test_nobody_waits_once_closed() -> None:
 
 
 def test_what_was_not_done_can_be_given_back() -> None:
-    rate = StatRate(0.001)
+    rate = Rate(0.001)
     rate.give_back(1)
     assert rate.take(5) == 1
 
@@ -90,4 +90,23 @@ def test_what_was_not_done_can_be_given_back() -> None:
 @pytest.mark.parametrize("rate", [-1, math.nan])
 def test_a_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
-        StatRate(rate)
+        Rate(rate)
+
+
+def test_what_is_spent_at_once_is_owed() -> None:
+    bucket, spent = TokenBucket(1000, at=0.0, tokens=1.0), []
+    for tick in range(1, 101):
+        if bucket.spend(500, tick * 0.1):
+            spent.append(tick)
+    assert spent[:4] == [1, 6, 11, 16], "the first at once, then one each half second"
+
+
+def test_spending_waits_for_a_new_rate() -> None:
+    rate = Rate(0)
+    thread = threading.Thread(target=rate.spend, args=(1000,))
+    thread.start()
+    rate.set(1e9)
+    thread.join()
+    rate.set(0)
+    rate.close()
+    rate.spend(1)  # nobody waits once closed
