@@ -102,6 +102,7 @@ class Pipeline:
     _scanning: list[Unit] = field(default_factory=list)
     """Directories, and slices of names to look at."""
     _slices_waiting: int = 0
+    _subtrees_waiting: int = 0
     _error: BaseException | None = None
     _abandoned: bool = False
     _notes: dict[int, _Note] = field(default_factory=dict)
@@ -240,11 +241,11 @@ class Pipeline:
         counts[tally.WANTED] = self._wanted()
         return counts
 
-    def throttle(self, waiting_slices: int, _waiting_subtrees: int) -> None:
+    def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
         with self._changed:
             eased = waiting_slices < self._slices_waiting
-            self._slices_waiting = waiting_slices
+            self._slices_waiting, self._subtrees_waiting = waiting_slices, waiting_subtrees
             if eased:
                 self._wake()
 
@@ -268,10 +269,13 @@ class Pipeline:
         return SlotUse(self._wanted(), 0 if self._abandoned else self.tools.traffic.gate.used)
 
     def _wanted(self) -> int:
+        """Scans count only while one of them has something to ask the zone: most have not."""
         gate = self.tools.traffic.gate
         with self._changed:
-            at_work = max(self._ingesting + gate.helpers_wanted, gate.inside_or_waiting)
-            return min(MOST_SESSIONS, at_work + self._takes + self._slices_waiting)
+            at_gate = gate.inside_or_waiting
+            scans = len(self._scans) + len(self._looks) + self._subtrees_waiting if at_gate > self._ingesting else 0
+            at_work = max(self._ingesting + gate.helpers_wanted, at_gate)
+            return min(MOST_SESSIONS, at_work + scans + self._takes + self._slices_waiting)
 
     def divisible(self, worth_seconds: float) -> Divisible:
         """What no thread has taken of the slices under way."""

@@ -76,6 +76,24 @@ def test_one_rank_uses_what_it_is_allowed(
     assert max(seen) - before == 6
 
 
+def test_collections_are_made_over_all_connections(
+    zone: EmbeddedZone, mpingest: CommandLine, make_tree: MakeTree, target: str
+) -> None:
+    """A tree of directories without files."""
+    before = zone.stats()["connections"]
+    root = make_tree({})
+    for number in range(80):
+        (root / f"dir{number % 8}" / f"dir{number}").mkdir(parents=True)
+    zone.inject("delay", Api.COLL_CREATE_AN, seconds=0.03, times=None)
+    try:
+        with connections(zone) as seen:
+            summary = mpingest.start(root, target, "--sessions", "5")
+    finally:
+        zone.clear_faults()
+    assert summary["total"]["collections_made"] == 89
+    assert max(seen) - before == 5
+
+
 @pytest.mark.parametrize("ranks", [None, 4])
 def test_requests_a_second(
     zone: EmbeddedZone, mpingest: CommandLine, make_tree: MakeTree, target: str, ranks: int | None
