@@ -92,7 +92,7 @@ def verify(
 
     given = {name for name in chosen if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     jobs_directory = chosen.pop("jobs_dir")
-    options = run_options(_defaults_of_start(context) | chosen)
+    options = run_options(_defaults_of_start() | chosen)
     found = compare(Request(job, jobs_directory, options, given, checksum, repair, names))
     if is_first_rank():
         for line in [json.dumps(verify_text.to_json(found), indent=1)] if as_json else verify_text.lines(found):
@@ -100,6 +100,7 @@ def verify(
     raise SystemExit(found.exit_code)
 
 
-def _defaults_of_start(context: click.Context) -> dict[str, Any]:
-    """What ``start`` would take for its other parameters."""
-    return {str(option.name): option.get_default(context) for option in start.params if option.name not in _SHARED}
+def _defaults_of_start() -> dict[str, Any]:
+    """What ``start`` takes for its other parameters where nothing is given."""
+    defaults = start.make_context("start", ["ROOT", "TARGET"]).params
+    return {name: value for name, value in defaults.items() if name not in _SHARED}
