@@ -24,7 +24,7 @@ from mpingest.scan.directory import DirectoryScan
 
 STEPS: dict[str, tuple[Any, str]] = {
     "scan": (DirectoryScan, "__enter__"),
-    "reply": (Catalog, "_send"),
+    "reply": (Catalog, "send"),
     "record": (Recorder, "entries"),
     "record_directory": (Recorder, "directory"),
     "seal": (segment.SegmentWriter, "seal"),
