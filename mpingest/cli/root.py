@@ -10,7 +10,10 @@ import click
 from mpingest import __version__
 from mpingest.errors import MpingestError
 
-COMMANDS = ("demo", "doctor", "failures", "manifest", "plan", "report", "scan", "start", "verify", "zone")
+COMMANDS = (
+    *("demo", "doctor", "failures", "list", "manifest", "plan", "report", "scan", "start", "status", "submit", "verify"),
+    "zone",
+)
 """Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
 
 

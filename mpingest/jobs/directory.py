@@ -1,6 +1,6 @@
 """The job directory: where everything that outlives a run is kept, and the lock that keeps runs apart.
 
-<job>/job.json  checkpoint.h5  lock
+<job>/job.json  checkpoint.h5  lock  batch_jobs  batch/
 <job>/runs/0001/  manifest/  log/  failures/  bundles/  progress.json  summary.json  failures.jsonl
 <job>/verification/  manifest/  log/  failures/  differences.jsonl
 """
@@ -34,6 +34,20 @@ _BATCH_ID_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 def default_jobs_directory() -> str:
     """Where jobs live if nobody says otherwise."""
     return os.path.expanduser("~/.mpingest/jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a job's lock; empty or None where the lock doesn't say.
+
+    since: when the run began, ISO 8601.  lives: whether it still does, as far as this host can tell.
+    """
+
+    host: str
+    pid: int | None
+    since: str
+    batch_job: str | None
+    lives: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +229,26 @@ class JobDirectory:
         """Who holds the job's lock, as far as can be told without a trace; empty if nobody does."""
         return Lock(self._lock_path).holder()
 
+    def held(self) -> Holder | None:
+        """By whom the job's lock is held, dead or alive; None where there is none."""
+        return Lock(self._lock_path).held()
+
+    def batch_jobs(self) -> list[str]:
+        """Ids of the batch jobs that have run it or are to, in the order in which they were noted."""
+        try:
+            with open(self._batch_jobs_path, encoding="utf-8", errors="replace") as file:
+                return file.read().split()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise MpingestError(f"{self._batch_jobs_path}: {error.strerror}") from error
+
+    def note_batch_job(self, batch_job: str) -> None:
+        """Remember a batch job that runs it or is to. Raises OSError."""
+        if batch_job not in self.batch_jobs():
+            with open(self._batch_jobs_path, "a", encoding="utf-8") as file:
+                file.write(f"{batch_job}\n")
+
     @contextmanager
     def locked(self) -> Iterator[Lock]:
         """Hold the job's lock. Raises MpingestError, saying who holds it, where another run does."""
@@ -225,6 +259,9 @@ class JobDirectory:
             raise MpingestError(f"job directory {self.path}: cannot be locked: {error.strerror}") from error
         try:
             self._remove_unfinished()
+            if batch_job := own_batch_job():
+                with own_trouble():
+                    self.note_batch_job(batch_job)
             yield lock
         finally:
             lock.release()
@@ -237,6 +274,10 @@ class JobDirectory:
     @property
     def _spec_path(self) -> str:
         return os.path.join(self.path, "job.json")
+
+    @property
+    def _batch_jobs_path(self) -> str:
+        return os.path.join(self.path, "batch_jobs")
 
     @property
     def _lock_path(self) -> str:
@@ -293,6 +334,26 @@ class Lock:
         holder = self._read()
         dead = holder.get("host") == socket.gethostname() and self._is_dead(holder)
         return "" if dead else self._who(holder)
+
+    def held(self) -> Holder | None:
+        """By whom it is held, dead or alive; None where nobody holds it."""
+        try:
+            os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        said = self._read()
+        try:
+            lives = not self._is_dead(said)
+        except OSError:  # where nothing can be written, the file system's time can't be told
+            lives = True
+        pid, batch_job = said.get("pid"), said.get("batch_job")
+        return Holder(
+            str(said.get("host", "")),
+            pid if isinstance(pid, int) else None,
+            str(said.get("since", "")),
+            None if batch_job is None else str(batch_job),
+            lives,
+        )
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -351,6 +412,11 @@ class Lock:
             return os.fstat(file.fileno()).st_mtime
 
 
+def own_batch_job() -> str | None:
+    """Id of the batch job that this process is part of; None outside of one."""
+    return next((os.environ[name] for name in _BATCH_ID_VARIABLES if name in os.environ), None)
+
+
 class CannotRecord(MpingestError):
     """The job directory takes no more."""
 
@@ -380,14 +446,13 @@ def write_json(path: str, content: Any, *, durable: bool = True) -> None:
 
 
 def _holder() -> dict[str, Any]:
-    batch_job = next((os.environ[name] for name in _BATCH_ID_VARIABLES if name in os.environ), None)
     since = datetime.now(UTC).isoformat(timespec="seconds")
     pid = os.getpid()
     return {
         "host": socket.gethostname(),
         "pid": pid,
         "started": _start_of(pid),
-        "batch_job": batch_job,
+        "batch_job": own_batch_job(),
         "since": since,
     }
 

@@ -1,0 +1,219 @@
+"""Where a job stands, by its directory, its lock and the batch system: for people and programs, with no MPI."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+from mpingest.errors import ExitCode, MpingestError
+from mpingest.jobs.batch import BatchJob, own_batch_jobs
+from mpingest.jobs.directory import Holder, JobDirectory, RunDirectory
+from mpingest.jobs.spec import JobSpec
+from mpingest.jobs.text import human_bytes, shown_path
+
+
+class State(Enum):
+    """Where a job stands."""
+
+    NEW = "new"
+    """No run of it has begun, none is queued."""
+    QUEUED = "queued"
+    """A batch job for it is pending, or has only just begun."""
+    RUNNING = "running"
+    WAITING = "waiting"
+    """Nothing runs now, but its batch job is still there: between two passes of --interval."""
+    STOPPED = "stopped"
+    """The last run ended early, in order."""
+    FAILED = "failed"
+    """The last run came to its end, but some entries failed."""
+    DONE = "done"
+    DEAD = "dead"
+    """The last run ended without giving its lock back: killed, or its node is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """One job.
+
+    holder: who has its lock, dead or alive.  batch_jobs: those of it that Slurm still knows, oldest first.
+    run: number of the last run, 0 for none.  progress: what it has counted so far, empty if it hasn't yet.
+    summary: what it reported in the end, empty if it hasn't.
+    """
+
+    spec: JobSpec
+    directory: str
+    state: State
+    holder: Holder | None
+    batch_jobs: Sequence[BatchJob]
+    run: int
+    progress: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The last run's, so far or in the end; see ``tally.as_mapping``. Empty if there are none."""
+        total: Mapping[str, Any] = self.summary.get("total", self.progress)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "job": self.spec.to_json(),
+            "directory": self.directory,
+            "state": self.state.value,
+            "holder": asdict(self.holder) if self.holder else None,
+            "batch_jobs": [asdict(job) for job in self.batch_jobs],
+            "run": self.run,
+            "progress": dict(self.progress) or None,
+            "summary": dict(self.summary) or None,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        yield f"job {self.spec.name}: {self.state.value}{self._why()}"
+        yield f"  root         {shown_path(self.spec.root)}"
+        yield f"  target       {self.spec.target}"
+        yield f"  directory    {self.directory}"
+        if self.holder:
+            yield f"  {'held by' if self.holder.lives else 'was held by':<12} {_who(self.holder)}"
+        yield from (f"  batch job    {job}" for job in self.batch_jobs)
+        if self.run:
+            yield f"  run          {self._run()}"
+        if self.figures:
+            yield from _figure_lines(self.figures)
+        yield from (f"  note         {note}" for note in self.summary.get("notes", ()))
+
+    def _why(self) -> str:
+        return {
+            State.NEW: ", no run has begun",
+            State.WAITING: ", nothing runs now but its batch job is still there",
+            State.STOPPED: " early: run the same line again",
+            State.FAILED: ", some entries: they are tried again by the next run",
+            State.DEAD: ", its run was killed or its node is gone: run the same line again",
+        }.get(self.state, "")
+
+    def _run(self) -> str:
+        if self.summary:
+            return f"{self.run}, took {self.summary['seconds']:.1f} s, exit code {self.summary['exit_code']}"
+        ended = "" if self.state is State.RUNNING else ", has reported nothing"
+        return f"{self.run}{ended}" + (", so far:" if self.progress else "")
+
+
+def status_of(job: JobDirectory) -> JobStatus:
+    """Of one job. Raises MpingestError where its directory can't be read."""
+    return _status(job, own_batch_jobs())
+
+
+def statuses(jobs: Sequence[JobDirectory], on_error: Callable[[MpingestError], None]) -> Iterator[JobStatus]:
+    """Of many, with one question to the batch system. on_error: told of each whose directory can't be read."""
+    known = own_batch_jobs() if jobs else {}
+    for job in jobs:
+        try:
+            yield _status(job, known)
+        except MpingestError as error:
+            on_error(error)
+
+
+def table(jobs: Sequence[JobStatus]) -> Iterator[str]:
+    """A line for each job below a heading."""
+    rows = [_HEADING, *map(_row, jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(_ALIGNMENT, widths, row, strict=True)
+        yield "  ".join(f"{cell:{alignment}{width}}" for alignment, width, cell in cells).rstrip()
+
+
+def state_of(
+    holder: Holder | None, batch_jobs: Sequence[BatchJob], run: int, summary: Mapping[str, Any] | None = None
+) -> State:
+    """What follows from what is known of a job: see ``JobStatus``.
+
+    A lock is believed as long as it is touched, unless Slurm says that the batch job which holds it has ended; and
+    while Slurm says that this is suspended.
+    """
+    by_id = {job.id: job for job in batch_jobs}
+    holding = by_id.get(holder.batch_job or "") if holder else None
+    if holder and _lives(holder, holding):
+        return State.RUNNING
+    if any(job.is_pending for job in batch_jobs):
+        return State.QUEUED
+    if holder:
+        return State.DEAD
+    if any(job.has_started for job in batch_jobs):
+        return State.WAITING if run else State.QUEUED
+    if not run:
+        return State.NEW
+    return _ENDS.get((summary or {}).get("exit_code", ExitCode.STOPPED_EARLY), State.FAILED)
+
+
+_ENDS = {ExitCode.DONE: State.DONE, ExitCode.SOME_FAILED: State.FAILED, ExitCode.STOPPED_EARLY: State.STOPPED}
+_HEADING = ("JOB", "STATE", "BATCH", "RUN", "SCANNED", "DONE", "FAILED", "ROOT", "TARGET")
+_ALIGNMENT = "<<<>>>><<"
+
+
+def _lives(holder: Holder, batch_job: BatchJob | None) -> bool:
+    if batch_job is None:
+        return holder.lives
+    return batch_job.is_suspended or (batch_job.has_started and holder.lives)
+
+
+def _status(job: JobDirectory, known: Mapping[str, BatchJob]) -> JobStatus:
+    spec = job.spec()
+    # In this order: a run that ends meanwhile is seen with its lock or with its summary.
+    holder = job.held()
+    last = next(reversed(job.runs()), None)
+    progress, summary = (_read(last, name) for name in ("progress.json", "summary.json"))
+    batch_jobs = [known[id] for id in job.batch_jobs() if id in known]
+    number = last.number if last else 0
+    state = state_of(holder, batch_jobs, number, summary)
+    return JobStatus(spec, job.path, state, holder, batch_jobs, number, progress, summary)
+
+
+def _read(run: RunDirectory | None, name: str) -> dict[str, Any]:
+    """A file of the run; empty where it isn't there (yet)."""
+    if run is None:
+        return {}
+    try:
+        with open(run.file(name), encoding="utf-8", errors="surrogateescape") as file:
+            content = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _row(job: JobStatus) -> tuple[str, ...]:
+    figures = job.figures
+    counted = [f"{figures[name]:,}" if name in figures else "" for name in ("entries", "outcome_done")]
+    open_batch_jobs = [batch_job.id for batch_job in job.batch_jobs if not batch_job.has_ended]
+    return (
+        job.spec.name,
+        job.state.value,
+        ",".join(open_batch_jobs),
+        str(job.run or ""),
+        *counted,
+        f"{_failed(figures):,}" if figures else "",
+        shown_path(job.spec.root),
+        job.spec.target,
+    )
+
+
+def _failed(figures: Mapping[str, Any]) -> int:
+    return int(figures.get("outcome_failed", 0)) + int(figures.get("directories_failed", 0))
+
+
+def _figure_lines(figures: Mapping[str, Any]) -> Iterator[str]:
+    size, sent = human_bytes(figures.get("bytes", 0)), human_bytes(figures.get("bytes_sent", 0))
+    entries, directories = figures.get("entries", 0), figures.get("directories", 0)
+    yield f"  scanned      {entries:,} files ({size}) in {directories:,} directories"
+    done, requests = figures.get("outcome_done", 0), figures.get("requests", 0)
+    yield f"  outcome      {done:,} done, {_failed(figures):,} failed; {requests:,} requests, {sent} sent"
+
+
+def _who(holder: Holder) -> str:
+    if not holder.host:
+        return "someone (what its lock says cannot be read)"
+    who = f"process {holder.pid} on {holder.host} since {holder.since}"
+    return f"{who}, batch job {holder.batch_job}" if holder.batch_job else who
