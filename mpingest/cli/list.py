@@ -20,9 +20,9 @@ def list(as_json: bool, jobs_dir: str) -> None:
     \b
     States:
       new      no run of it has begun
-      queued   a batch job for it is pending
+      queued   a batch job for it is pending, or about to begin with it
       running  a run is on now; the figures are what it has counted so far
-      waiting  nothing runs now, but its batch job is still there: between two passes of start --interval
+      waiting  between two passes of start --interval
       stopped  the last run ended early; the same line again goes on
       failed   the last run came to its end, but some entries failed; the next run tries them again
       done     the last run came to its end and all is in the zone

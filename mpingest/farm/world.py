@@ -38,8 +38,8 @@ where a command without srun is rightly a world of one rank.
 _LAST_WORDS_SECONDS = 0.5
 """A launcher forgets what it has not yet read of a rank's stderr when that rank aborts."""
 
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK")
-"""Where launchers say which rank a process is."""
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+"""Where launchers say which rank a process is; srun also where it speaks no PMI, and, as 0, in the batch script."""
 
 
 def open_world() -> MPI.Comm:

@@ -7,6 +7,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+END_SECONDS = 10
+"""How long ranks have to end after the first of them has."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchScript:
@@ -33,7 +36,8 @@ class BatchScript:
         for name, value in self.directives:
             yield f"#SBATCH --{name}" + (f"={value}" if value is not None else "")
         yield ""
-        yield f"srun --mpi={self.mpi} --kill-on-bad-exit=1 \\"
+        # If a rank dies, the others wait for it. Those that end in order may take a while over that, each its own.
+        yield f"srun --mpi={self.mpi} --wait={END_SECONDS} \\"
         yield "    " + " ".join(map(quoted, self.command))
         if self.tries > 1:
             yield "code=$?"

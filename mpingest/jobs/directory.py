@@ -40,13 +40,15 @@ def default_jobs_directory() -> str:
 class Holder:
     """Who holds a job's lock; empty or None where the lock doesn't say.
 
-    since: when the run began, ISO 8601.  lives: whether it still does, as far as this host can tell.
+    since: when it took the lock, ISO 8601.  after_run: number of the last run before that, 0 for none.
+    lives: whether the process still does, as far as this host can tell.
     """
 
     host: str
     pid: int | None
     since: str
     batch_job: str | None
+    after_run: int
     lives: bool
 
 
@@ -193,8 +195,7 @@ class JobDirectory:
 
     def new_run(self) -> RunDirectory:
         """The next run's directory, made."""
-        runs = self.runs()
-        number = runs[-1].number + 1 if runs else 1
+        number = self._last_number() + 1
         run = RunDirectory(os.path.join(self.path, "runs", f"{number:04d}"), number)
         run.make()
         return run
@@ -252,7 +253,7 @@ class JobDirectory:
     @contextmanager
     def locked(self) -> Iterator[Lock]:
         """Hold the job's lock. Raises MpingestError, saying who holds it, where another run does."""
-        lock = Lock(self._lock_path)
+        lock = Lock(self._lock_path, after_run=self._last_number())
         try:
             lock.acquire()
         except OSError as error:
@@ -265,6 +266,10 @@ class JobDirectory:
             yield lock
         finally:
             lock.release()
+
+    def _last_number(self) -> int:
+        runs = self.runs()
+        return runs[-1].number if runs else 0
 
     @property
     def _verification(self) -> RunDirectory:
@@ -303,11 +308,12 @@ class Lock:
 
     Its age is told by the file system's own clock, so that hosts may disagree about the time.
 
-    note: what was done about a lock that a dead run left
+    after_run: number of the last run before it is taken; note: what was done about a lock that a dead run left
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, after_run: int = 0) -> None:
         self.path = path
+        self.after_run = after_run
         self.note = ""
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lock", daemon=True)
@@ -346,14 +352,8 @@ class Lock:
             lives = not self._is_dead(said)
         except OSError:  # where nothing can be written, the file system's time can't be told
             lives = True
-        pid, batch_job = said.get("pid"), said.get("batch_job")
-        return Holder(
-            str(said.get("host", "")),
-            pid if isinstance(pid, int) else None,
-            str(said.get("since", "")),
-            None if batch_job is None else str(batch_job),
-            lives,
-        )
+        host, pid, since = str(said.get("host", "")), said.get("pid"), str(said.get("since", ""))
+        return Holder(host, pid, since, said.get("batch_job"), said.get("after_run", 0), lives)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -364,7 +364,7 @@ class Lock:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w") as file:
-                json.dump(_holder(), file)
+                json.dump(_holder() | {"after_run": self.after_run}, file)
         except OSError:
             os.unlink(self.path)
             raise

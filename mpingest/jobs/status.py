@@ -16,7 +16,7 @@ from mpingest.jobs.text import human_bytes, shown_path
 
 
 class State(Enum):
-    """Where a job stands."""
+    """In a word."""
 
     NEW = "new"
     """No run of it has begun, none is queued."""
@@ -24,7 +24,7 @@ class State(Enum):
     """A batch job for it is pending, or has only just begun."""
     RUNNING = "running"
     WAITING = "waiting"
-    """Nothing runs now, but its batch job is still there: between two passes of --interval."""
+    """Between two passes of --interval."""
     STOPPED = "stopped"
     """The last run ended early, in order."""
     FAILED = "failed"
@@ -89,7 +89,7 @@ class JobStatus:
     def _why(self) -> str:
         return {
             State.NEW: ", no run has begun",
-            State.WAITING: ", nothing runs now but its batch job is still there",
+            State.WAITING: " between two passes",
             State.STOPPED: " early: run the same line again",
             State.FAILED: ", some entries: they are tried again by the next run",
             State.DEAD: ", its run was killed or its node is gone: run the same line again",
@@ -126,9 +126,7 @@ def table(jobs: Sequence[JobStatus]) -> Iterator[str]:
         yield "  ".join(f"{cell:{alignment}{width}}" for alignment, width, cell in cells).rstrip()
 
 
-def state_of(
-    holder: Holder | None, batch_jobs: Sequence[BatchJob], run: int, summary: Mapping[str, Any] | None = None
-) -> State:
+def state_of(holder: Holder | None, batch_jobs: Sequence[BatchJob], run: int, summary: Mapping[str, Any]) -> State:
     """What follows from what is known of a job: see ``JobStatus``.
 
     A lock is believed as long as it is touched, unless Slurm says that the batch job which holds it has ended; and
@@ -137,16 +135,14 @@ def state_of(
     by_id = {job.id: job for job in batch_jobs}
     holding = by_id.get(holder.batch_job or "") if holder else None
     if holder and _lives(holder, holding):
-        return State.RUNNING
+        return State.WAITING if summary and run > holder.after_run else State.RUNNING
     if any(job.is_pending for job in batch_jobs):
         return State.QUEUED
     if holder:
         return State.DEAD
-    if any(job.has_started for job in batch_jobs):
-        return State.WAITING if run else State.QUEUED
     if not run:
-        return State.NEW
-    return _ENDS.get((summary or {}).get("exit_code", ExitCode.STOPPED_EARLY), State.FAILED)
+        return State.QUEUED if any(job.has_started for job in batch_jobs) else State.NEW
+    return _ENDS.get(summary.get("exit_code", ExitCode.STOPPED_EARLY), State.FAILED)
 
 
 _ENDS = {ExitCode.DONE: State.DONE, ExitCode.SOME_FAILED: State.FAILED, ExitCode.STOPPED_EARLY: State.STOPPED}

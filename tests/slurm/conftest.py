@@ -1,0 +1,92 @@
+"""The cluster for all tests of this folder, and the command line on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CommandLine
+from tests.slurm.cluster import HINT, Cluster, batch_environment, is_installed
+
+FULL = bool(os.environ.get("MPINGEST_TEST_FULL"))
+"""Whether those that take minutes are to be run, too."""
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One Slurm for all tests."""
+    if not is_installed():
+        pytest.skip(HINT)
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """The Slurm, without any job before and after."""
+    yield shared_cluster
+    shared_cluster.cancel_all()
+
+
+@pytest.fixture
+def on_cluster(mpingest: CommandLine, cluster: Cluster) -> CommandLine:
+    """The command line on a login node."""
+    mpingest.environment = batch_environment(mpingest.environment) | cluster.environment
+    return mpingest
+
+
+@dataclass
+class Gate:
+    """An event handler that lets no file be ingested before it is opened: runs last just as long as they are to."""
+
+    directory: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For ``mpingest start``."""
+        return ("--event-handler", str(self.directory / "handler.py"))
+
+    def open(self) -> None:
+        (self.directory / "open").touch()
+
+    def write(self) -> None:
+        (self.directory / "handler.py").write_text(
+            "import os, time\n"
+            "class event_handler:\n"
+            "    @staticmethod\n"
+            "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+            f"        open({str(self.directory / 'waiting')!r}, 'a').close()\n"
+            f"        while not os.path.exists({str(self.directory / 'open')!r}):\n"
+            "            time.sleep(0.02)\n"
+        )
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether a file waits for it, or has."""
+        return (self.directory / "waiting").exists()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A closed gate; opened in the end, so that no process waits for ever."""
+    directory = tmp_path / "gate"
+    directory.mkdir()
+    gate = Gate(directory)
+    gate.write()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small tree with a name that no script may trip over."""
+    root = tmp_path / "it's a $(root)\r\n\udcff"
+    for number in range(40):
+        path = root / f"dir{number % 4}/file{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * number)
+    return root

@@ -1,0 +1,153 @@
+"""``mpingest submit``, ``list`` and ``status`` on a real Slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from irods.session import iRODSSession
+
+from tests.conftest import CommandLine
+from tests.e2e.checking import assert_put
+from tests.slurm.cluster import Cluster, Ended, until
+from tests.slurm.conftest import Gate
+
+RANKS = ("--nodes", "1", "--ntasks-per-node", "3")
+PUT = ("--operation", "put_sync", "--job-name", "lab")
+
+
+def submitted(on_cluster: CommandLine, *arguments: str | Path) -> str:
+    """``mpingest submit``; the batch job's id."""
+    done = on_cluster("submit", *arguments)
+    assert done.returncode == 0, done.stderr
+    job, _, batch_job = done.stdout.partition(",")[0].rpartition(" batch job ")
+    assert job == "job lab:"
+    return batch_job
+
+
+def status(on_cluster: CommandLine) -> dict[str, Any]:
+    """What ``status`` says of the job."""
+    found: dict[str, Any] = json.loads(on_cluster("status", "--json", "lab").stdout)
+    return found
+
+
+def test_from_queue_to_end(
+    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
+) -> None:
+    first = submitted(on_cluster, *RANKS, "--begin", "now+1hour", tree, target, "--", *PUT, *gate.options)
+    assert status(on_cluster)["state"] == "queued"
+    assert f"batch job    {first} PENDING (BeginTime)" in on_cluster("status", "lab").stdout
+
+    cluster.run("scontrol", "update", f"jobid={first}", "starttime=now")
+    until(lambda: gate.is_reached, "the run")
+    held = status(on_cluster)
+    assert (held["state"], held["run"], held["holder"]["batch_job"]) == ("running", 1, first)
+    assert held["holder"]["lives"]
+    again = on_cluster("submit", *RANKS, tree, target, "--", *PUT)
+    second = again.stdout.partition(",")[0].rpartition(" ")[2]
+    assert f"note: batch job {first} RUNNING is of the same job" in again.stderr
+    third = submitted(on_cluster, *RANKS, "--after", "lab", tree, target, "--", *PUT)
+    assert cluster.wait(second) == Ended("FAILED", 1)
+    log = (on_cluster.job() / f"batch/{second}.log").read_text()
+    assert log.count("the job is being run by process") == 1
+    assert f"batch job {first}: wait for it, or stop it first" in log
+    assert [job["id"] for job in status(on_cluster)["batch_jobs"]] == [first, second, third]
+
+    gate.open()
+    assert cluster.wait(first) == Ended("COMPLETED", 0)
+    assert cluster.wait(third) == Ended("COMPLETED", 0)
+    assert_put(session, tree, target)
+    (listed,) = json.loads(on_cluster("list", "--json").stdout)
+    assert (listed["state"], listed["run"], listed["holder"]) == ("done", 2, None)
+    assert listed["summary"]["total"]["requests"] == 0
+    assert os.fsencode(listed["job"]["root"]) == os.fsencode(tree)
+
+
+def test_a_rank_that_is_killed_ends_the_run_and_the_next_one_does_the_rest(
+    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
+) -> None:
+    first = submitted(on_cluster, *RANKS, tree, target, "--", *PUT, *gate.options)
+    until(lambda: gate.is_reached, "the run")
+    os.kill(status(on_cluster)["holder"]["pid"], signal.SIGKILL)
+    assert cluster.wait(first).state == "FAILED"
+    assert status(on_cluster)["state"] == "dead"
+    assert on_cluster("status", "lab").stdout.startswith("job lab: dead, ")
+    gate.open()
+    again = submitted(on_cluster, *RANKS, tree, target, "--", *PUT)
+    assert cluster.wait(again) == Ended("COMPLETED", 0)
+    assert_put(session, tree, target)
+    assert status(on_cluster)["state"] == "done"
+
+
+def test_what_is_stopped_early_is_queued_again(
+    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
+) -> None:
+    options = (*PUT, *gate.options, "--stall-timeout", "1")
+    batch_job = submitted(on_cluster, *RANKS, "--requeue", tree, target, "--", *options)
+    until(lambda: cluster.state(batch_job) == "PENDING" and gate.is_reached, "the batch job to be queued again")
+    assert status(on_cluster)["state"] == "queued"
+    assert status(on_cluster)["summary"]["exit_code"] == 75
+    gate.open()
+    assert cluster.wait(batch_job) == Ended("COMPLETED", 0)
+    assert_put(session, tree, target)
+    assert status(on_cluster)["state"] == "done"
+
+
+@pytest.mark.parametrize("signal_option", [(), ("--signal=USR1",)])
+def test_what_is_cancelled_is_done_by_the_next(
+    on_cluster: CommandLine,
+    cluster: Cluster,
+    session: iRODSSession,
+    tree: Path,
+    target: str,
+    gate: Gate,
+    signal_option: tuple[str, ...],
+) -> None:
+    batch_job = submitted(on_cluster, *RANKS, tree, target, "--", *PUT, *gate.options)
+    until(lambda: gate.is_reached, "the run")
+    cluster.run("scancel", *signal_option, batch_job)
+    assert cluster.wait(batch_job).state in ("CANCELLED", "FAILED")
+    assert status(on_cluster)["state"] in ("stopped", "dead")
+    gate.open()
+    cluster.wait(submitted(on_cluster, *RANKS, tree, target, "--", *PUT))
+    assert_put(session, tree, target)
+
+
+def test_srun_without_a_fitting_pmi_is_refused(on_cluster: CommandLine, tree: Path, target: str) -> None:
+    on_cluster.prefix = ("srun", "--mpi=none", "--ntasks=3")
+    done = on_cluster("start", tree, target)
+    assert done.returncode == 1
+    assert done.stderr.count("the launcher started 3 processes (SLURM_STEP_NUM_TASKS)") == 1
+    assert "use srun --mpi=pmi2 (MPICH, Intel MPI), srun --mpi=pmix (Open MPI), or mpiexec" in done.stderr
+    assert not on_cluster.jobs.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--partition", "nowhere"), 1, "sbatch: invalid partition specified: nowhere"),
+        (("--after", "other"), 1, "no job 'other'"),
+        (("--time", "soon"), 1, "sbatch: "),
+        (("--time", "1\n#SBATCH"), 2, "is nothing that sbatch takes there"),
+        (("--sbatch", "--exclusive"), 2, "give NAME or NAME=VALUE, without dashes before"),
+    ],
+)
+def test_what_is_refused_is_said_in_one_line(
+    on_cluster: CommandLine, tree: Path, target: str, options: tuple[str, ...], code: int, said: str
+) -> None:
+    done = on_cluster("submit", *options, tree, target)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert code == 2 or done.stderr.count("\n") == 1
+
+
+def test_options_of_start_are_checked_first(on_cluster: CommandLine, cluster: Cluster, tree: Path, target: str) -> None:
+    assert on_cluster("submit", tree, target, "--", "--operation", "putt").returncode == 2
+    assert on_cluster("submit", tree, "relative").returncode == 1
+    assert on_cluster("submit", tree / "nowhere", target).returncode == 1
+    assert cluster.run("squeue", "--noheader") == ""
+    assert not on_cluster.jobs.exists()
