@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import CommandLine
 from tests.slurm.cluster import HINT, Cluster, batch_environment, is_installed
 
-FULL = bool(os.environ.get("MPINGEST_TEST_FULL"))
-"""Whether those that take minutes are to be run, too."""
+only_full = pytest.mark.skipif(not os.environ.get("MPINGEST_TEST_FULL"), reason="long: MPINGEST_TEST_FULL=1 runs it")
+"""Marks what would make the quick profile slow."""
 
 
 @pytest.fixture(scope="session")

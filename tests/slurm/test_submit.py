@@ -14,7 +14,7 @@ from irods.session import iRODSSession
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import Gate
+from tests.slurm.conftest import Gate, only_full
 
 RANKS = ("--nodes", "1", "--ntasks-per-node", "3")
 PUT = ("--operation", "put_sync", "--job-name", "lab")
@@ -97,7 +97,7 @@ def test_what_is_stopped_early_is_queued_again(
     assert status(on_cluster)["state"] == "done"
 
 
-@pytest.mark.parametrize("signal_option", [(), ("--signal=USR1",)])
+@pytest.mark.parametrize("signal_option", [pytest.param((), marks=only_full), ("--signal=USR1",)])
 def test_what_is_cancelled_is_done_by_the_next(
     on_cluster: CommandLine,
     cluster: Cluster,
