@@ -23,6 +23,11 @@
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end
 
+``status``        where a job stands, by its directory and the batch system
+``batch``         what Slurm knows of batch jobs, and handing it new ones
+``submission``    what is right before a job is handed over
+``batch_script``  the script that is
+
 ``scan``          the life cycle of a scan without a zone
 ``survey``        a worker of it: directories read in threads, counted, handed to whoever records them
 ``manifest_out``  where its manifest is written

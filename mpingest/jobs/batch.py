@@ -14,7 +14,8 @@ _STARTED = {"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOP
 _SUSPENDED = {"STOPPED", "SUSPENDED"}
 _FIELDS = "%A|%T|%r"
 """Id (of an array's task: its own), state, why it is in that state (squeue(1))."""
-_TIMEOUT = 60.0
+_ASK_SECONDS, _HAND_OVER_SECONDS = 15.0, 60.0
+"""How long Slurm has to answer: that it doesn't must not keep a list of jobs from being shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def own_batch_jobs() -> dict[str, BatchJob]:
     """
     user = f"--user={os.geteuid()}"
     try:
-        said = _run(["squeue", "--noheader", "--states=all", f"--format={_FIELDS}", user])
+        said = _run(["squeue", "--noheader", "--states=all", f"--format={_FIELDS}", user], _ASK_SECONDS)
     except MpingestError:
         return {}
     jobs = (BatchJob(*line.split("|", 2)) for line in said.splitlines() if line.count("|") >= 2)
@@ -66,14 +67,14 @@ def own_batch_jobs() -> dict[str, BatchJob]:
 
 def hand_over(script: bytes, options: Sequence[str]) -> str:
     """Hand a batch script to sbatch; the batch job's id. Raises MpingestError with what sbatch has to say."""
-    return _run(["sbatch", "--parsable", *options], script).strip().partition(";")[0]
+    return _run(["sbatch", "--parsable", *options], _HAND_OVER_SECONDS, script).strip().partition(";")[0]
 
 
-def _run(command: Sequence[str], input: bytes = b"") -> str:
+def _run(command: Sequence[str], timeout: float, input: bytes = b"") -> str:
     name = command[0]
     try:
         done = subprocess.run(  # noqa: S603
-            command, input=input, capture_output=True, timeout=_TIMEOUT, check=False
+            command, input=input, capture_output=True, timeout=timeout, check=False
         )
     except FileNotFoundError as error:
         raise MpingestError(f"no {name} on PATH: load Slurm, or go to a login node of the cluster") from error

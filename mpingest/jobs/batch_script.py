@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 END_SECONDS = 10
-"""How long ranks have to end after the first of them has."""
+"""How long ranks have to end after the first of them has: in order, they all do at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class BatchScript:
         for name, value in self.directives:
             yield f"#SBATCH --{name}" + (f"={value}" if value is not None else "")
         yield ""
-        # If a rank dies, the others wait for it. Those that end in order may take a while over that, each its own.
+        yield "# --wait: when a rank has died, the others are ended too."
         yield f"srun --mpi={self.mpi} --wait={END_SECONDS} \\"
         yield "    " + " ".join(map(quoted, self.command))
         if self.tries > 1:
