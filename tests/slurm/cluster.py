@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +163,8 @@ class Cluster:
         (self.directory / "slurm.conf").write_text(configuration)
 
     def _daemon(self, stack: ExitStack, name: str, *arguments: str) -> None:
-        command: Sequence[str] = [_where(name) or name, *arguments]
+        setpriv = shutil.which("setpriv")  # has it end even where these tests are killed
+        command = [*([setpriv, "--pdeathsig", "TERM"] if setpriv else []), _where(name) or name, *arguments]
         with open(self.directory / f"{name}.out", "ab") as out:
             # A group of its own: a Ctrl-C at the terminal is for the tests, which then stop it.
             process = subprocess.Popen(

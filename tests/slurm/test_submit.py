@@ -97,7 +97,8 @@ def test_what_is_stopped_early_is_queued_again(
     assert status(on_cluster)["state"] == "done"
 
 
-@pytest.mark.parametrize("signal_option", [pytest.param((), marks=only_full), ("--signal=USR1",)])
+@only_full
+@pytest.mark.parametrize("signal_option", [(), ("--signal=USR1",)])
 def test_what_is_cancelled_is_done_by_the_next(
     on_cluster: CommandLine,
     cluster: Cluster,
