@@ -14,6 +14,7 @@ from mpingest.cli.start import run_options, start
 _NOT_SHARED = ("root", "target", "interval")
 _ONLY_FOR_RUNS = (
     *("sessions", "sessions_per_rank", "max_connections", "max_requests_rate", "max_bytes_rate"),
+    *("time_limit", "stop_before"),
     *("resource", "as_user", "zone_timeout", "irods_idle_disconnect_seconds", "detect_renames"),
     *("log_filename", "log_when", "log_interval", "log_level"),
     *("profile", "profile_filename", "profile_when", "profile_interval"),

@@ -11,8 +11,8 @@ from mpingest import __version__
 from mpingest.errors import MpingestError
 
 COMMANDS = (
-    *("demo", "doctor", "failures", "list", "manifest", "plan", "report", "scan", "start", "status", "submit"),
-    *("verify", "zone"),
+    *("demo", "doctor", "failures", "list", "manifest", "plan", "report", "scan", "start", "status", "stop"),
+    *("submit", "verify", "zone"),
 )
 """Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
 

@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from mpingest.cli.amounts import MOST_SESSIONS, bytes_per_second, sessions_or_auto
+from mpingest.cli.durations import duration
 from mpingest.cli.framework import framework_options, spelled_either_way
 from mpingest.cli.options import jobs_dir_option
 from mpingest.cli.scanning import excludes_of, scan_options
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.bundle_mode import BundleMode
+from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.log import LEVELS, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
 from mpingest.scan.links import FollowLinks
@@ -117,6 +119,21 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     type=click.FloatRange(0),
     metavar="SECONDS",
     help="Run again so long after each start, until stopped.",
+)
+@click.option(
+    "--time-limit",
+    metavar="DURATION",
+    callback=duration,
+    help="Stop early so long after the start: 90s, 30m, 1h30m, seconds, or as Slurm writes it: MM:SS, HH:MM:SS, "
+    "D-HH:MM:SS.",
+)
+@click.option(
+    "--stop-before",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Stop early so long before the batch job ends, where Slurm says when (SLURM_JOB_END_TIME); 0: don't.",
 )
 @click.option(
     "--sessions",
@@ -226,6 +243,10 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
     work and the others do it. Options may be spelled with underscores; those of the iRODS Automated Ingest Framework
     are taken where they have a meaning here.
 
+    SIGTERM, SIGINT, SIGHUP or SIGUSR1 to any rank, mpingest stop, --time-limit and the end of the batch job stop a run
+    in good order, within half a minute: what is under way ends or is taken back, what was done is recorded. A second
+    SIGINT ends it at once.
+
     \b
     Examples:
       mpingest start /data/run42 /tempZone/home/rods/run42
@@ -233,6 +254,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
       mpingest start --operation put_sync --detect-renames --delete-mode trash /landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --operation put --bundle never --checksum /landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --operation put --max-bytes-rate 500MB/s /landing /tempZone/home/rods/landing
+      mpiexec -n 8 mpingest start --time-limit 2h /data/run42 /tempZone/home/rods/run42
       srun --mpi=pmi2 mpingest start --event-handler handler.py /lustre/proj /tempZone/home/rods/proj
 
     \b
@@ -253,6 +275,7 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
         start_again(request, interval, report)
     summary = start(request)
     report(summary)
+    summary.check_complete()
     raise SystemExit(summary.exit_code)
 
 
@@ -296,6 +319,7 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         slice_size=chosen["slice_size"],
         zone_timeout=chosen["zone_timeout"],
         stall_timeout=chosen["stall_timeout"] or None,
+        time_limits=TimeLimits(chosen["time_limit"], chosen["stop_before"]),
         idle_seconds=chosen["irods_idle_disconnect_seconds"],
         ignore_cache=chosen["ignore_cache"],
         initial_ingest=chosen["initial_ingest"],

@@ -99,7 +99,7 @@ class Executor(Protocol):
         """
 
     def stalled(self, seconds: float) -> str:
-        """What has made no progress at all for so long, for people; "" if something has, or nothing runs.
+        """What has made no progress at all for so long, or never will, for people; "" if all is well or nothing runs.
 
         Asked about once a second.
         """
@@ -107,6 +107,6 @@ class Executor(Protocol):
     def abandon(self) -> Sequence[Unit]:
         """Gives up all units that run, and says which: no event and no trace of them comes any more.
 
-        Of what happened before only ``Finished`` events may still come. Called once, when it is stalled and the farm
-        is stopping.
+        Of what happened before only ``Finished`` events may still come. Called once, when the farm is stopping and
+        what runs is stalled, or takes too long.
         """

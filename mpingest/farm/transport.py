@@ -7,6 +7,7 @@ while the farm runs has a thread of its own, for the loop there does nothing but
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -63,6 +64,7 @@ class _Wishes:
 
     on_progress: Callable[[Counters], None] | None
     should_stop: Callable[[], bool] | None
+    patience: float
     stall_timeout: float | None
     limits: Limits
     steer: Callable[[Counters], Limits] | None
@@ -75,6 +77,7 @@ def run_farm(
     *,
     on_progress: Callable[[Counters], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    patience: float = math.inf,
     stall_timeout: float | None = None,
     limits: Limits = _NO_LIMITS,
     steer: Callable[[Counters], Limits] | None = None,
@@ -87,19 +90,20 @@ def run_farm(
     on_progress:   on rank 0, gets each rank's counters, int64, shape (ranks, k), at most once a second and at the end;
                    k is 0 until the first worker has spoken. A rank tells its counters four times a second, in a world
                    of more than 250 workers less often, and when it becomes idle
-    should_stop:   on rank 0, asked at most once a second; True drops what has not begun, and the farm ends as soon as
-                   what runs has ended
+    should_stop:   on rank 0, asked all the time, so it has to be quick; True drops what has not begun, and the farm
+                   ends as soon as what runs has ended
+    patience:      seconds that what runs gets to end once the farm is stopping; then it is given up
     stall_timeout: seconds after which a rank whose units make no progress at all has the farm stopped, and gives them
                    up; None has all wait for it
     limits:        what all executors together may do: see ``Coordinator.allot``. Taken from rank 0
     steer:         on rank 0, gets the counters as often as they are told, and says what the limits are from then on
 
-    ``on_progress``, ``should_stop`` and ``steer`` are called from a thread of their own.
+    ``on_progress`` and ``steer`` are called from a thread of their own.
 
     Raises ProtocolError where units were lost or done twice. An exception leaves the other ranks waiting: see
     ``world.abort_on_error``.
     """
-    wishes = _Wishes(on_progress, should_stop, stall_timeout, limits, steer)
+    wishes = _Wishes(on_progress, should_stop, patience, stall_timeout, limits, steer)
     if comm is None or comm.size == 1:
         return _run_alone(roots, _required(executor), wishes)
     farm_comm, request = comm.Idup()  # so that no other traffic mixes with the farm's
@@ -112,8 +116,8 @@ def run_farm(
 def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> FarmResult:
     coordinator_link, worker_link = local_links()
     with _Observer(wishes) as observer:
-        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer, workers=1)
-        working = _Working(Worker(), worker_link, executor, wishes.stall_timeout, workers=1)
+        coordinating = _Coordinating(Coordinator(range(1), roots), coordinator_link, observer, wishes, workers=1)
+        working = _Working(Worker(), worker_link, executor, wishes, workers=1)
         _drive([coordinating, working])
     row = coordinating.share.row() + working.share.row()
     return _checked(row.reshape(1, -1), coordinating.stopped, coordinating.stalled)
@@ -122,12 +126,12 @@ def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> Fa
 def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, wishes: _Wishes) -> FarmResult:
     link = MpiLink(comm)
     if comm.rank != COORDINATOR:
-        working = _Working(Worker(), link, _required(executor), wishes.stall_timeout, workers=comm.size - 1)
+        working = _Working(Worker(), link, _required(executor), wishes, workers=comm.size - 1)
         _drive([working])
         return _concluded(comm, working.share, False, [])
     with _Observer(wishes) as observer:
         coordinator = Coordinator(range(1, comm.size), roots)
-        coordinating = _Coordinating(coordinator, link, observer, workers=comm.size - 1)
+        coordinating = _Coordinating(coordinator, link, observer, wishes, workers=comm.size - 1)
         _drive([coordinating])
     return _concluded(comm, coordinating.share, coordinating.stopped, coordinating.stalled)
 
@@ -202,17 +206,15 @@ def _drive(roles: Sequence[_Role]) -> None:
 
 
 class _Observer:
-    """The thread on rank 0 that steers, and shows progress and asks whether to stop, at most once a second.
+    """The thread on rank 0 that steers, and shows progress, at most once a second.
 
     It may write to a file system that hangs for a while: the farm goes on meanwhile. Use as a context manager; leaving
     it shows the last progress. What is raised in the thread comes out of ``show``, or on leaving.
 
-    wants_stop: whether to stop
-    limits:     what all executors together may do now
+    limits: what all executors together may do now
     """
 
     def __init__(self, wishes: _Wishes) -> None:
-        self.wants_stop = False
         self.limits = wishes.limits
         self._second = _Interval(_SHOW_SECONDS)
         self._wishes = wishes
@@ -260,19 +262,18 @@ class _Observer:
         counters = self._latest[-1]
         if self._wishes.steer and not self._ending:
             self.limits = self._wishes.steer(counters)
-        if not (self._ending or self._second.is_over()):
-            return
-        if self._wishes.on_progress:
+        if self._wishes.on_progress and (self._ending or self._second.is_over()):
             self._wishes.on_progress(counters)
-        if not self._ending and self._wishes.should_stop and self._wishes.should_stop():
-            self.wants_stop = True
 
 
 class _Coordinating:
     """The loop of the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, link: Link, observer: _Observer, workers: int) -> None:
+    def __init__(
+        self, coordinator: Coordinator, link: Link, observer: _Observer, wishes: _Wishes, workers: int
+    ) -> None:
         self._coordinator = coordinator
+        self._should_stop = wishes.should_stop
         self._link = link
         self._observer = observer
         self._steering = _Interval(report_seconds(workers))
@@ -308,7 +309,7 @@ class _Coordinating:
         if is_due or limits is not self._limits:
             self._limits = limits
             self._link.send(self._coordinator.allot(limits))
-        if self._observer.wants_stop:
+        if self._should_stop and self._should_stop():
             self._link.send(self._coordinator.stop())
         return heard or self._link.still_sending()
 
@@ -319,13 +320,13 @@ class _Coordinating:
 class _Working:
     """The loop of a worker."""
 
-    def __init__(
-        self, worker: Worker, link: Link, executor: Executor, stall_timeout: float | None, workers: int
-    ) -> None:
+    def __init__(self, worker: Worker, link: Link, executor: Executor, wishes: _Wishes, workers: int) -> None:
         self._worker = worker
         self._link = link
         self._executor = executor
-        self._stall_timeout = stall_timeout
+        self._stall_timeout = wishes.stall_timeout or math.inf
+        self._patience = wishes.patience
+        self._give_up = math.inf  # on the monotonic clock
         self._second = _Interval(1.0)
         self._report = _Interval(report_seconds(workers))
         self._quiet = _Interval(worth_seconds(workers))
@@ -344,8 +345,8 @@ class _Working:
         if self._worker.idle and not heard and not self._worker.owes_slots:
             return self._link.still_sending()
         happened = [heard, self._collect(), self._begin()]
-        if self._stall_timeout and self._worker.running and self._second.is_over():
-            self._look_for_stall(self._stall_timeout)
+        if self._worker.running and self._second.is_over():
+            self._look_for_stall()
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
         counters, divisible = self._executor.counters(), self._executor.divisible(self._worth)
         said = self._worker.speak(
@@ -369,6 +370,7 @@ class _Working:
             self._link.send(self._worker.receive(source, message, self._executor.divide))
             if self._worker.stopping and not was_stopping:
                 self._executor.stop()
+                self._give_up = time.monotonic() + self._patience
             if (allotment := self._worker.take_allotment()) is not None:
                 self._executor.allot(allotment)
             if (lease := self._worker.take_lease()) is not None:
@@ -376,12 +378,11 @@ class _Working:
             heard = True
         return heard
 
-    def _look_for_stall(self, seconds: float) -> None:
-        what = self._executor.stalled(seconds)
-        if not what:
-            return
-        self._link.send(self._worker.stall(what))
-        if self._worker.stopping:
+    def _look_for_stall(self) -> None:
+        what = self._executor.stalled(self._stall_timeout)
+        if what:
+            self._link.send(self._worker.stall(what))
+        if self._worker.stopping and (what or time.monotonic() > self._give_up):
             self._worker.abandon(self._executor.abandon())
 
     def _collect(self) -> bool:

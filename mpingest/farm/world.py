@@ -135,6 +135,11 @@ def abort_on_error(comm: MPI.Comm | None) -> Iterator[None]:
         threading.excepthook = previous
 
 
+def end_world(comm: MPI.Comm | None, error: MpingestError) -> NoReturn:
+    """Says what is wrong and ends all ranks at once, with the error's exit code, from whatever thread."""
+    _abort(comm if comm is not None and comm.size > 1 else None, error)
+
+
 def _abort(comm: MPI.Comm | None, error: BaseException) -> NoReturn:
     code, text = ExitCode.INTERNAL, "".join(traceback.format_exception(error))
     if isinstance(error, MpingestError):

@@ -276,7 +276,7 @@ class _Bundle:
 
     def _keep_on(self) -> None:
         """Raises Interrupted once the run ends."""
-        if self.ingestor.retry.ending.wait(0):
+        if self.ingestor.retry.ending.is_set():
             raise Interrupted
 
     def _horizon(self) -> int:

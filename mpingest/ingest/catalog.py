@@ -42,6 +42,7 @@ from mpingest.ingest.statuses import (
     NETWORK_FAILURE,
     NO_ROWS_FOUND,
     SUCCESS,
+    LoginRefused,
     RequestError,
     login_error,
 )
@@ -482,7 +483,10 @@ class Lease:
         try:
             self.connection = session.pool.get_connection()
         except LOGIN_ERRORS as error:
-            raise login_error(error) from error
+            refused = login_error(error)
+            if session.pool.account.client_user == session.username:
+                refused = LoginRefused(refused.status, refused.message)
+            raise refused from error
         # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
         self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

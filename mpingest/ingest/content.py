@@ -10,6 +10,8 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from mpingest.ingest.retry import Ending, Interrupted
+
 # O_NONBLOCK: a pipe put in the file's place since the scan must not block the rank.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -32,11 +34,12 @@ class Digest(Protocol):
 class Source:
     """A regular file open for reading, whose failures are SourceError so that nobody takes them for the network's.
 
-    size: bytes when it was opened; digest: takes in what is read, if it is set.
+    size: bytes when it was opened; digest: takes in what is read, if it is set
     """
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, ending: Ending | None) -> None:
         self._file = file
+        self._ending = ending
         self.size = size
         self.digest: Digest | None = None
 
@@ -45,7 +48,9 @@ class Source:
         self._file.seek(offset)
 
     def read(self, size: int) -> bytes:
-        """``size`` bytes, fewer only at the end of the file."""
+        """``size`` bytes, fewer only at the end of the file. Raises Interrupted once the run ends."""
+        if self._ending is not None and self._ending.is_set():
+            raise Interrupted
         try:
             data = self._file.read(size)
         except OSError as error:
@@ -56,8 +61,11 @@ class Source:
 
 
 @contextmanager
-def open_source(path: bytes) -> Iterator[Source]:
-    """Open ``path``, a link followed. Raises SourceError where it isn't a regular file or can't be opened."""
+def open_source(path: bytes, ending: Ending | None = None) -> Iterator[Source]:
+    """Open ``path``, a link followed. Raises SourceError where it isn't a regular file or can't be opened.
+
+    ending: nothing more is read once it is set
+    """
     try:
         descriptor = os.open(path, _OPEN_FLAGS)
     except FileNotFoundError as error:
@@ -68,7 +76,7 @@ def open_source(path: bytes) -> Iterator[Source]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError("is no longer a regular file")
-        yield Source(file, status.st_size)
+        yield Source(file, status.st_size, ending)
 
 
 def read_as_scanned(path: bytes, row: np.void) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
 from mpingest.ingest.checksums import digest_of, is_of_source, is_sha2, sha2
 from mpingest.ingest.content import Source, open_source
 from mpingest.ingest.register import Conflict
-from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.retry import Interrupted, RetryPolicy
 from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
 from mpingest.ingest.streams import append, put_stream
+
+_TAKE_BACK_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class Upload:
 
     def _check_content(self, replicas: list[Replica]) -> None:
         """Raises Conflict unless the object holds just what the file does."""
-        with open_source(self.path) as source:
+        with open_source(self.path, self.retry.ending) as source:
             same_size = any(replica.size == source.size for replica in replicas)
             if same_size and is_of_source(self.catalog.checksum(self.logical), source):
                 return
@@ -77,7 +80,7 @@ class Upload:
 
     def _append(self) -> None:
         """Sends the tail, where file and object are what they were but for it; else the whole file."""
-        with open_source(self.path) as source:
+        with open_source(self.path, self.retry.ending) as source:
             grown = source.size > self.known_size
             replicas = self.catalog.replicas(self.logical) if grown else []
             if any(replica.good and replica.size == self.known_size for replica in replicas):
@@ -92,7 +95,7 @@ class Upload:
         self._transfer(overwrite=True)
 
     def _transfer(self, *, overwrite: bool) -> None:
-        with open_source(self.path) as source:
+        with open_source(self.path, self.retry.ending) as source:
             if source.size <= SINGLE_MESSAGE_LIMIT:
                 content = source.read(SINGLE_MESSAGE_LIMIT)
                 keywords = {} if overwrite else dict(self.included or {})
@@ -104,9 +107,28 @@ class Upload:
                 if self.exclusive and not overwrite and self.catalog.replicas(self.logical):
                     raise RequestError(OVERWRITE_WITHOUT_FORCE)  # opening would not tell
                 source.digest = hashlib.sha256() if self.checksum else None
-                self.sent = put_stream(self.catalog, self.logical, source, self.resource, overwrite=overwrite)
+                try:
+                    self.sent = put_stream(self.catalog, self.logical, source, self.resource, overwrite=overwrite)
+                except Interrupted:
+                    if not overwrite:
+                        self._take_back()
+                    raise
                 self._verify(source)
         self.written = True
+
+    def _take_back(self) -> None:
+        """Removes what a transfer that is not to go on has left of a new object."""
+        end = time.monotonic() + _TAKE_BACK_SECONDS
+        while time.monotonic() < end:
+            try:
+                replicas = self.catalog.replicas(self.logical)
+                if replicas and not any(replica.good for replica in replicas):
+                    self.catalog.unlink(self.logical, force=True)
+                return
+            except RequestError as error:
+                if error.verdict is not Verdict.BUSY:
+                    return  # it stays behind as not good, and the next run overwrites it
+            time.sleep(0.1)  # until the server has noticed that nobody writes to it any more
 
     def _verify(self, source: Source) -> None:
         """Has the server read the object and compares. Raises RequestError where it holds other bytes."""

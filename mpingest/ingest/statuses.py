@@ -264,6 +264,14 @@ class RequestError(Exception):
         return verdict(self.status)
 
 
+class LoginRefused(RequestError):
+    """The zone lets the user who runs the job in no more: no entry's fault, so all wait, whatever the status says."""
+
+    @property
+    def verdict(self) -> Verdict:  # noqa: D102
+        return Verdict.TRANSIENT
+
+
 LOGIN_ERRORS = (
     NetworkException,
     OSError,

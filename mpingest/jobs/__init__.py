@@ -15,7 +15,9 @@
 ``recorder``   where outcomes go: manifest segments, failures, tally
 ``merging``    what ranks recorded becomes the checkpoint, by all of them
 ``tally``      what is counted
-``signals``    signals that end a run
+``signals``    signals that end a command
+``limits``     when a run is to end by itself
+``stopping``   a run that is to end early: signals, requests, limits
 ``profile``    when each step began and ended
 ``unknown``    what is in the catalog without a file
 ``doctor``     whether all is here that a run needs

@@ -70,6 +70,11 @@ def hand_over(script: bytes, options: Sequence[str]) -> str:
     return _run(["sbatch", "--parsable", *options], _HAND_OVER_SECONDS, script).strip().partition(";")[0]
 
 
+def cancel(batch_jobs: Sequence[str]) -> None:
+    """End batch jobs, those that are pending, too; a run in one gets SIGTERM. Raises MpingestError."""
+    _run(["scancel", *batch_jobs], _HAND_OVER_SECONDS)
+
+
 def _run(command: Sequence[str], timeout: float, input: bytes = b"") -> str:
     name = command[0]
     try:

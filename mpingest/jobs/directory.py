@@ -1,6 +1,6 @@
 """The job directory: where everything that outlives a run is kept, and the lock that keeps runs apart.
 
-<job>/job.json  checkpoint.h5  lock  batch_jobs  batch/
+<job>/job.json  checkpoint.h5  lock  stop  batch_jobs  batch/
 <job>/runs/0001/  manifest/  log/  failures/  bundles/  progress.json  summary.json  failures.jsonl
 <job>/verification/  manifest/  log/  failures/  differences.jsonl
 """
@@ -50,6 +50,19 @@ class Holder:
     batch_job: str | None
     after_run: int
     lives: bool
+
+    @classmethod
+    def of(cls, said: dict[str, Any], *, lives: bool) -> Holder:
+        """By what the lock says."""
+        host, since = str(said.get("host", "")), str(said.get("since", ""))
+        return cls(host, said.get("pid"), since, said.get("batch_job"), said.get("after_run", 0), lives)
+
+    def __str__(self) -> str:
+        """For people."""
+        if not self.host:
+            return "someone (what the lock says cannot be read)"
+        who = f"process {self.pid} on {self.host} since {self.since}"
+        return f"{who}, batch job {self.batch_job}" if self.batch_job else who
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +247,31 @@ class JobDirectory:
         """By whom the job's lock is held, dead or alive; None where there is none."""
         return Lock(self._lock_path).held()
 
+    def ask_to_stop(self, reason: str) -> None:
+        """Leave a request to end the run. Raises MpingestError where that can't be written."""
+        temporary = f"{self._stop_path}.{socket.gethostname()}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                file.write(f"{reason}\n")
+            os.replace(temporary, self._stop_path)
+        except OSError as error:
+            raise MpingestError(f"job directory {self.path}: {error.strerror}") from error
+
+    def stop_request(self) -> str | None:
+        """The reason of a request to end the run, None if there is no request."""
+        try:
+            # Clients of NFS believe for up to a minute that a file is not there, but for a directory that has changed.
+            os.utime(self.path)
+            with open(self._stop_path, encoding="utf-8", errors="replace") as file:
+                return file.readline().strip()
+        except OSError:
+            return None
+
+    def forget_stop_request(self) -> None:
+        """Remove it."""
+        with suppress(OSError):
+            os.unlink(self._stop_path)
+
     def batch_jobs(self) -> list[str]:
         """Ids of the batch jobs that have run it or are to, in the order in which they were noted."""
         try:
@@ -279,6 +317,10 @@ class JobDirectory:
     @property
     def _spec_path(self) -> str:
         return os.path.join(self.path, "job.json")
+
+    @property
+    def _stop_path(self) -> str:
+        return os.path.join(self.path, "stop")
 
     @property
     def _batch_jobs_path(self) -> str:
@@ -337,9 +379,9 @@ class Lock:
         """Who holds the lock; empty if nobody does, or a run of this host that died."""
         if not os.path.exists(self.path):
             return ""
-        holder = self._read()
-        dead = holder.get("host") == socket.gethostname() and self._is_dead(holder)
-        return "" if dead else self._who(holder)
+        said = self._read()
+        lives = said.get("host") != socket.gethostname() or not self._is_dead(said)
+        return str(Holder.of(said, lives=lives)) if lives else ""
 
     def held(self) -> Holder | None:
         """By whom it is held, dead or alive; None where nobody holds it."""
@@ -352,8 +394,7 @@ class Lock:
             lives = not self._is_dead(said)
         except OSError:  # where nothing can be written, the file system's time can't be told
             lives = True
-        host, pid, since = str(said.get("host", "")), said.get("pid"), str(said.get("since", ""))
-        return Holder(host, pid, since, said.get("batch_job"), said.get("after_run", 0), lives)
+        return Holder.of(said, lives=lives)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -370,11 +411,11 @@ class Lock:
             raise
 
     def _take_over(self) -> None:
-        holder = self._read()
-        who = self._who(holder)
-        if not self._is_dead(holder):
-            raise MpingestError(f"the job is being run by {who}: wait for it, or stop it first")
-        self.note = f"took over the lock of a run that died: {who}"
+        said = self._read()
+        holder = Holder.of(said, lives=not self._is_dead(said))
+        if holder.lives:
+            raise MpingestError(f"the job is being run by {holder}: wait for it, or stop it first")
+        self.note = f"took over the lock of a run that died: {holder}"
         # Renaming first lets only one of several newcomers win.
         aside = f"{self.path}.{os.getpid()}"
         with suppress(FileNotFoundError):
@@ -384,12 +425,6 @@ class Lock:
             self._create()
         except FileExistsError:
             raise MpingestError("the job has just been started by another run") from None
-
-    def _who(self, holder: dict[str, Any]) -> str:
-        if not holder:
-            return f"someone (what {self.path} says cannot be read)"
-        who = f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')}"
-        return f"{who}, batch job {holder['batch_job']}" if holder.get("batch_job") else who
 
     def _read(self) -> dict[str, Any]:
         try:

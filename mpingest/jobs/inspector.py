@@ -24,7 +24,6 @@ from mpingest.ingest.checksums import checksum_like
 from mpingest.ingest.content import Vanished
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, failed
 from mpingest.ingest.kinds import is_unchanged, kind_of, reason_to_skip
-from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import RequestError
 from mpingest.ingest.subject import Entry
 from mpingest.jobs import tally
@@ -44,7 +43,7 @@ from mpingest.jobs.findings import Findings, Totals
 from mpingest.jobs.log import open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
-from mpingest.jobs.tools import Ending, Tools, open_subjects
+from mpingest.jobs.tools import Ending, Tools, open_subjects, retry_policy
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Sums
 from mpingest.jobs.unknown import UnknownContent
 from mpingest.jobs.visit import Visit, Visitor
@@ -340,7 +339,7 @@ def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Itera
         checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
         ending = Ending()
         how = IngestOptions(register_special=options.register_special)
-        ingestor = Examiner(subjects, RetryPolicy(options.zone_timeout, ending), how)
+        ingestor = Examiner(subjects, retry_policy(subjects, options, ending), how)
         path = os.path.join(directory.rank_failures, f"rank{rank:05d}.jsonl")
         segments = SegmentWriter(Path(directory.manifest), rank, attributes)
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115

@@ -26,14 +26,21 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Answer = TypeVar("Answer")
+Check = Callable[[], None]
+"""Called now and then on every rank; raises MpingestError to have a merge given up, which leaves all as it was."""
+
+
+def _never() -> None:
+    """Have it go on."""
 
 
 class _World:
     """The ranks of a world, as a merge sees them. told: the last error that all of them know."""
 
-    def __init__(self, comm: MPI.Comm | None) -> None:
+    def __init__(self, comm: MPI.Comm | None, check: Check) -> None:
         self.rank, self.size = (comm.rank, comm.size) if comm is not None else (COORDINATOR, 1)
         self.told: Exception | None = None
+        self.check = check
         self._comm = comm
 
     def deal(self, tasks: Sequence[Callable[[], Answer]]) -> list[Answer]:
@@ -45,10 +52,16 @@ class _World:
 
 
 def merge_shared(
-    comm: MPI.Comm | None, checkpoint: Path | None, segments: Sequence[Path], output: Path, attributes: JobAttributes
+    comm: MPI.Comm | None,
+    checkpoint: Path | None,
+    segments: Sequence[Path],
+    output: Path,
+    attributes: JobAttributes,
+    *,
+    check: Check = _never,
 ) -> MergeResult:
     """``mpingest.manifest.merge.merge``, shared. Collective; raises the same on all ranks."""
-    world = _World(comm)
+    world = _World(comm, check)
     with abort_on_error(comm):
         try:
             return merge(checkpoint, segments, output, attributes, world)
@@ -105,10 +118,12 @@ def _totals(job: JobDirectory) -> tuple[int, int]:
         raise damaged_checkpoint(error) from error
 
 
-def merge_segments(comm: MPI.Comm | None, job: JobDirectory, spec: JobSpec) -> MergeResult | None:
+def merge_segments(
+    comm: MPI.Comm | None, job: JobDirectory, spec: JobSpec, check: Check = _never
+) -> MergeResult | None:
     """Take all segments of a job, which is locked, into its checkpoint; None if there are none. Collective.
 
-    Raises MpingestError, the same on all ranks.
+    Raises MpingestError, the same on all ranks, also what ``check`` raises.
     """
     with own_trouble():
         [(segments, run, exists)] = deal(comm, [partial(_look, job)])
@@ -117,7 +132,7 @@ def merge_segments(comm: MPI.Comm | None, job: JobDirectory, spec: JobSpec) -> M
         output = Path(job.checkpoint)
         attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
         try:
-            result = merge_shared(comm, output if exists else None, segments, output, attributes)
+            result = merge_shared(comm, output if exists else None, segments, output, attributes, check=check)
         except DamagedTable as error:
             if error.path != output:
                 raise  # what was made on the way, and is made anew the next time

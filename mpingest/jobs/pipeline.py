@@ -29,7 +29,7 @@ from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.bundles import MOST_FILES, Answer
 from mpingest.ingest.entry import Known, Result
-from mpingest.ingest.retry import Interrupted
+from mpingest.ingest.retry import Interrupted, ZoneGone
 from mpingest.jobs import tally
 from mpingest.jobs.inspector import Inspector
 from mpingest.jobs.planner import Planner
@@ -63,6 +63,8 @@ SCANNING = "scanning"
 """What a thread says that it is doing in a directory."""
 PATIENCE_SECONDS = 10.0
 """How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
+TAKE_BACK_SECONDS = 3.0
+"""How long they get to take back what was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class Pipeline:
     _slices_waiting: int = 0
     _subtrees_waiting: int = 0
     _error: BaseException | None = None
+    _zone_gone: str = ""
+    """What to say of it, once it is."""
+    _stopping: bool = False
     _abandoned: bool = False
     _notes: dict[int, _Note] = field(default_factory=dict)
     """By thread; none where it has nothing to do."""
@@ -143,7 +148,7 @@ class Pipeline:
             self.tools.ending.set()
             self._wake()
         self.tools.traffic.close()
-        end = time.monotonic() + (0.0 if self._abandoned else PATIENCE_SECONDS)
+        end = time.monotonic() + (TAKE_BACK_SECONDS if self._abandoned else PATIENCE_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
@@ -296,7 +301,17 @@ class Pipeline:
         return units
 
     def stop(self) -> None:
-        """What threads have taken goes on to its outcome."""
+        """What threads are at goes on to its outcome, be it an entry or a step of a scan; nothing else begins."""
+        with self._changed:
+            self._stopping = True
+            for scan in (*self._scans, *self._looks):
+                self._finish_scan(scan)
+            self._scans.clear()
+            self._looks.clear()
+            for run in list(self._slices):
+                run.drop_rest()
+                if not run.unfinished:
+                    self._finish_slice(run)
 
     def stalled(self, seconds: float) -> str:
         """What the thread is at that is stuck for longest, if there is no progress anywhere.
@@ -305,6 +320,8 @@ class Pipeline:
         pause before a request is tried again is none, but no stall either: that is what the zone's timeout is for. Nor
         is it one to wait for a slot.
         """
+        if self._zone_gone:
+            return self._zone_gone
         now, counts, notes = time.monotonic(), self.counters(), list(self._notes.copy().values())
         waits = self.tools.ending.is_awaited or self.tools.traffic.gate.is_withheld
         if not notes or waits or not np.array_equal(counts, self._last_counts):
@@ -327,6 +344,7 @@ class Pipeline:
             for under_way in (self._slices, self._scans, self._looks, self._scanning):
                 under_way.clear()
             self._wake()
+        self.tools.traffic.close()
         self.tools.ingestor.logger.error("given up", at=self._whereabouts(), units=len(units))
         return units
 
@@ -340,6 +358,9 @@ class Pipeline:
                 self.tools.recorder.seal_if_due()
         except (Interrupted, PoolClosed):
             return
+        except ZoneGone as error:
+            self._zone_gone = str(error)  # whoever waits for it, too, is interrupted when the run ends
+            self.tools.ingestor.logger.error("zone gone", reason=str(error))
         except BaseException as error:
             self._fail(error)
 
@@ -439,15 +460,14 @@ class Pipeline:
         began = time.monotonic()
         units: list[Unit] | None = []
         with self.tools.profile.step(DIRECTORY_STEP, scan.relative):
-            while units is not None and not units:
+            while units is not None and not units and not self._stopping:
                 units = next(scan.steps, None)
         with self._changed:
             if self._abandoned:
                 return
             self._scan_seconds = (self._scan_seconds + time.monotonic() - began) / 2
-            if units is None:
-                self._scanning.remove(scan.unit)
-                self._events.append(Finished(scan.unit))
+            if units is None or self._stopping:
+                self._finish_scan(scan)
             else:
                 # Counted at once, for the farm will say only later how many wait.
                 self._slices_waiting += sum(unit.kind is UnitKind.SLICE for unit in units)
@@ -458,13 +478,16 @@ class Pipeline:
         if not has_enough:
             self._news.set()
 
+    def _finish_scan(self, scan: _Scan) -> None:
+        self._scanning.remove(scan.unit)
+        self._events.append(Finished(scan.unit))
+
     def _ingest(self, part: Part, tries: int = 0) -> None:
-        portion = Portion(part.run, self.tools.recorder)
+        portion = Portion(part, self.tools.recorder)
         began = time.monotonic()
         for index in part.indices:
-            if self.tools.ending.is_set():
-                portion.record()
-                return  # nobody asks for the rest any more
+            if self._stopping or self.tools.ending.is_set():
+                break  # the next run begins with the rest
             self._take(portion, index, self._outcome(part.run.slice, index), tries)
         self._note_pace(began, len(part.indices))
         self._close(portion)
@@ -477,7 +500,7 @@ class Pipeline:
         answers = self._sent_together(entries, fresh=parts[0].run.slice.fresh)
         self._note_pace(began, len(entries))
         for part in parts:
-            portion = Portion(part.run, self.tools.recorder)
+            portion = Portion(part, self.tools.recorder)
             for index, answer in zip(part.indices, islice(answers, len(part.indices)), strict=True):
                 if isinstance(answer, Result):
                     self._take(portion, index, answer)
@@ -510,12 +533,12 @@ class Pipeline:
 
     def _close(self, portion: Portion) -> None:
         portion.record()
-        if portion.retries:
+        if portion.retries and not self._stopping:
             self.tools.recorder.add(tally.RETRIED, len(portion.retries))
         with self._changed:
             if self._abandoned:
                 return
-            portion.hand_back()
+            portion.hand_back(goes_on=not self._stopping)
             if portion.run.unfinished:
                 self._wake()
             else:

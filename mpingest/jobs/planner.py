@@ -30,7 +30,7 @@ from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, Result, as_gone, failed
 from mpingest.ingest.kinds import reason_to_skip
 from mpingest.ingest.names import MAX_PATH, Naming, text
-from mpingest.ingest.retry import Interrupted, RetryPolicy
+from mpingest.ingest.retry import Breaker, Interrupted, RetryPolicy
 from mpingest.ingest.session import session_for
 from mpingest.ingest.subject import Entry, Subjects
 from mpingest.ingest.unknown import is_unknown
@@ -369,7 +369,8 @@ def open_planner(
         preserve_mtime=options.preserve_mtime,
         register_special=options.register_special,
     )
-    ingestor = Forecaster(subjects, RetryPolicy(options.zone_timeout, ending), how, ledger=ledger)
+    retry = RetryPolicy(Breaker(lambda: None, options.zone_timeout, ending))
+    ingestor = Forecaster(subjects, retry, how, ledger=ledger)
     foresight = Foresight(ledger, ingestor, options.delete_unknown)
     with ExitStack() as stack:
         pool = stack.enter_context(StatPool(options.stat_threads))

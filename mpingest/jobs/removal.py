@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,13 +77,22 @@ class Remover:
             yield [Slice(subtree.relative, part, plan).to_unit()]
 
 
-def remove_collections(checkpoint: Checkpoint, ingestor: EntryIngestor, recorder: Records, *, unknown: bool) -> None:
+def remove_collections(
+    checkpoint: Checkpoint,
+    ingestor: EntryIngestor,
+    recorder: Records,
+    *,
+    unknown: bool,
+    should_stop: Callable[[], bool],
+) -> None:
     """Remove the collections of gone directories, the deepest first, where nothing is left in them.
 
-    unknown: also those that are none of ours
+    unknown: also those that are none of ours; should_stop: asked before each
     """
     gone = [found for rows in checkpoint for found in _gone_directories(rows, unknown)]
     for path, row in sorted(gone, key=lambda item: item[0].count(b"/"), reverse=True):
+        if should_stop():
+            return
         result = ingestor.remove_collection(path, row)
         if result.outcome is Outcome.REMOVED:
             recorder.directory_entry(path, row, Change.DELETED, Outcome.REMOVED)

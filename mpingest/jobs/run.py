@@ -32,8 +32,9 @@ from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.helm import Helm, first_limits, open_helm
 from mpingest.jobs.hooks import call_job_hook
+from mpingest.jobs.log import open_log
 from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
-from mpingest.jobs.pipeline import Pipeline
+from mpingest.jobs.pipeline import PATIENCE_SECONDS, Pipeline
 from mpingest.jobs.preflight import (
     check_delete_mode,
     check_delete_unknown,
@@ -47,10 +48,11 @@ from mpingest.jobs.remains import forget_remains, settle_remains
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.root import checked_root
-from mpingest.jobs.signals import stops_as_errors
+from mpingest.jobs.signals import Stopped
 from mpingest.jobs.spec import JobSpec, RunOptions
+from mpingest.jobs.stopping import Stops
 from mpingest.jobs.subtrees import take_subtrees
-from mpingest.jobs.summary import Summary
+from mpingest.jobs.summary import Summary, stop_reason
 from mpingest.jobs.tools import OpenRun, Tools, handler_of, open_tools, root_meta
 from mpingest.jobs.units import Subtree
 from mpingest.jobs.visit import Visitor
@@ -64,10 +66,30 @@ from mpingest.scan.links import LinkRule
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Stalled = Sequence[tuple[int, str]]
-"""Ranks that made no progress, and what each was at."""
-Counted = tuple[tally.Counts, npt.NDArray[np.void], Stalled]
-"""Every rank's tally, shape (ranks, SIZE), and share of the farm's units, shape (ranks,); who stalled."""
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What farms, one after the other, came to.
+
+    counts: every rank's ``tally``, shape (ranks, SIZE); shares: of the units, ``SHARE_DTYPE``, shape (ranks,)
+    stalled: ranks that made no progress, and what each was at; stopped: why the run is to end, "" if it is to go on
+    """
+
+    counts: tally.Counts
+    shares: npt.NDArray[np.void]
+    stalled: Sequence[tuple[int, str]] = ()
+    stopped: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was left out."""
+        return not (self.stalled or self.stopped)
+
+    def __add__(self, later: Counted) -> Counted:
+        shares = self.shares.copy()
+        for name in SHARE_DTYPE.names or ():
+            shares[name] += later.shares[name]
+        return Counted(self.counts + later.counts, shares, later.stalled, later.stopped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +103,80 @@ class Request:
     options: RunOptions
 
 
+@dataclass(slots=True)
+class _World:
+    """The ranks, from the first run that they do to the last.
+
+    held: what rank 0 holds meanwhile: the lock of the job, once it has it, and with it ``job``
+    """
+
+    comm: MPI.Comm | None
+    stops: Stops
+    held: ExitStack
+    job: JobDirectory | None = None
+
+    def hold(self, job: JobDirectory) -> list[str]:
+        """Lock the job, if that is not done; what to know of that. Raises MpingestError."""
+        if self.job is not None:
+            return []
+        lock = self.held.enter_context(job.locked())
+        self.held.enter_context(self.stops.of_job(job, lock.release))
+        self.job = job
+        return [lock.note] if lock.note else []
+
+
+@contextmanager
+def _opened_world(options: RunOptions) -> Iterator[_World]:
+    comm = open_world_if_launched()
+    with Stops(comm, options.time_limits) as stops, ExitStack() as held:
+        yield _World(comm, stops, held)
+
+
 def start(request: Request) -> Summary:
     """Run the job in this MPI world; the summary is the same on all ranks. Collective.
 
     Raises MpingestError, the same on all ranks, where it can't be run.
     """
-    comm = open_world_if_launched()
-    with stops_as_errors(), ExitStack() as stack:
-        opened = _open_run(comm, stack, request)
-        began = time.monotonic()
-        counts, shares, stalled = _scan_and_ingest(comm, opened, request.options)
-        refused = ""
-        if not stalled:  # nothing is deleted by an incomplete scan
-            deleted, refused, stalled = _delete(comm, opened, request.options)
-            counts = counts + deleted
-        seconds = time.monotonic() - began
-        _merge(comm, opened)
-        counted = counts, shares, stalled
-        return on_first(comm, lambda: _close_run(opened, request.options, seconds, counted, refused))
+    with _opened_world(request.options) as world:
+        return _run(world, request)
 
 
 def start_again(request: Request, interval: float, report: Callable[[Summary], None]) -> NoReturn:
-    """Run the job every ``interval`` seconds, at once if a run took longer, until a signal stops it. Collective.
+    """Run the job every ``interval`` seconds, at once if a run took longer, until it is stopped. Collective.
 
     Raises MpingestError, the same on all ranks: Stopped, or what keeps a run from being done.
     """
-    with stops_as_errors():
+    with _opened_world(request.options) as world:
         while True:
             began = time.monotonic()
-            report(start(request))
-            time.sleep(max(0.0, began + interval - time.monotonic()))
+            summary = _run(world, request)
+            report(summary)
+            summary.check_complete()
+            on_first(world.comm, partial(world.stops.wait, began + interval - time.monotonic()))
+            if world.stops.share():
+                raise world.stops.stopped()
 
 
-def _open_run(comm: MPI.Comm | None, stack: ExitStack, request: Request) -> OpenRun:
+def _run(world: _World, request: Request) -> Summary:
+    comm, options = world.comm, request.options
+    opened = _open_run(world, request)
+    began = time.monotonic()
+    counted = _scan_and_ingest(world, opened, options)
+    refused = ""
+    if counted.is_whole:  # nothing is deleted by an incomplete scan
+        deleted, refused = _delete(world, opened, options)
+        counted += deleted
+    seconds = time.monotonic() - began
+    counted = replace(counted, stopped=_merge(world, opened) or counted.stopped)
+    return on_first(comm, lambda: _close_run(opened, options, seconds, counted, refused))
+
+
+def _open_run(world: _World, request: Request) -> OpenRun:
     """Checks what is asked for, locks the job, and takes in what a run that was cut off has left. Collective."""
-    spec, job, notes, hierarchies = on_first(comm, lambda: _checked_job(stack, request))
-    leftovers = merge_segments(comm, job, spec)
+    comm = world.comm
+    spec, job, notes, hierarchies = on_first(comm, lambda: _checked_job(world, request))
+    world.stops.pass_on(job)
+    leftovers = merge_segments(comm, job, spec, world.stops.check_time)
     opened = on_first(comm, lambda: _new_run(spec, job, notes, request.options, hierarchies))
     if leftovers:
         opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
@@ -124,7 +184,7 @@ def _open_run(comm: MPI.Comm | None, stack: ExitStack, request: Request) -> Open
     return opened
 
 
-def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirectory, list[str], dict[str, str]]:
+def _checked_job(world: _World, request: Request) -> tuple[JobSpec, JobDirectory, list[str], dict[str, str]]:
     """The job, locked, what to know of it, and the hierarchies of the zone's resources."""
     options = request.options
     handler = handler_of(options)
@@ -142,11 +202,11 @@ def _checked_job(stack: ExitStack, request: Request) -> tuple[JobSpec, JobDirect
         if options.detect_renames and options.user is None:
             check_may_relocate(handler, session, root_meta(spec, options))
         job = JobDirectory.of(jobs_directory, spec)
-        lock = stack.enter_context(job.locked())
+        notes = world.hold(job)
     finally:
         session.cleanup()
     check_checkpoint(job)
-    return spec, job, [lock.note] if lock.note else [], hierarchies
+    return spec, job, notes, hierarchies
 
 
 def _new_run(
@@ -207,23 +267,24 @@ def check_checkpoint(job: JobDirectory) -> None:
         raise damaged_checkpoint(error) from error
 
 
-def _scan_and_ingest(comm: MPI.Comm | None, opened: OpenRun, options: RunOptions) -> Counted:
+def _scan_and_ingest(world: _World, opened: OpenRun, options: RunOptions) -> Counted:
+    comm = world.comm
     change = Change.MODIFIED if opened.root_changed else Change.UNCHANGED
     roots = [Subtree(b"", change, opened.root_row).to_unit()]
     if not options.detect_renames or not on_first(comm, lambda: os.path.exists(opened.job.checkpoint)):
-        return _farm(comm, opened, options, roots, _visitor)
-    first = _farm(comm, opened, options, roots, _visitor_of_what_is_known)
-    _, _, stalled = first
-    if stalled or not on_first(comm, lambda: _plan_second_pass(opened, roots)):
+        return _farm(world, opened, options, roots, _visitor)
+    first = _farm(world, opened, options, roots, _visitor_of_what_is_known)
+    if not first.is_whole or not on_first(comm, lambda: _plan_second_pass(opened, roots)):
         return first
-    _merge(comm, opened)
+    if stopped := _merge(world, opened):
+        return replace(first, stopped=stopped)
     renamed: list[Subtree] = []
-    second = _farm(comm, opened, options, roots, _visitor_of_what_is_new)
-    _, _, stalled = second
-    if not stalled and on_first(comm, lambda: _plan_forgetting(opened, renamed)):
-        _merge(comm, opened)
+    both = first + _farm(world, opened, options, roots, _visitor_of_what_is_new)
+    if both.is_whole and on_first(comm, lambda: _plan_forgetting(opened, renamed)):
+        if stopped := _merge(world, opened):
+            return replace(both, stopped=stopped)
         on_first(comm, lambda: _forget_old_names(opened, options, renamed))
-    return _add(first, second)
+    return both
 
 
 def _plan_second_pass(opened: OpenRun, roots: list[Unit]) -> bool:
@@ -246,14 +307,6 @@ def _forget_old_names(opened: OpenRun, options: RunOptions, renamed: list[Subtre
     return True
 
 
-def _add(one: Counted, other: Counted) -> Counted:
-    """What two farms came to, one after the other."""
-    shares = one[1].copy()
-    for name in SHARE_DTYPE.names or ():
-        shares[name] += other[1][name]
-    return one[0] + other[0], shares, other[2]
-
-
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
     links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
@@ -270,20 +323,27 @@ def _visitor_of_what_is_new(tools: Tools, options: RunOptions) -> Visitor:
     return replace(_visitor(tools, options), renames=Renames(tools.checkpoint, index, tools.ingestor, tools.left))
 
 
-def _delete(comm: MPI.Comm | None, opened: OpenRun, options: RunOptions) -> tuple[tally.Counts, str, Stalled]:
-    """Delete what is gone, if that is wanted; every rank's tally, why it was refused, and who stalled."""
+def _delete(world: _World, opened: OpenRun, options: RunOptions) -> tuple[Counted, str]:
+    """Delete what is gone, if that is wanted; what it came to, and why it was refused."""
+    comm = world.comm
     roots: list[Unit] = []
+    counts = all_rows(comm, tally.new_counts())
+    nothing = Counted(counts, np.zeros(len(counts), SHARE_DTYPE))
     wanted, refused = on_first(comm, lambda: handler_of(options).may_delete), ""
     if wanted:
-        _merge(comm, opened)
+        if stopped := _merge(world, opened):
+            return replace(nothing, stopped=stopped), ""
         wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
-        return all_rows(comm, tally.new_counts()), refused, ()
-    counts, _, stalled = _farm(comm, opened, options, roots, _remover)
-    if not stalled:
-        _merge(comm, opened)
-        counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(opened, options))
-    return counts, "", stalled
+        return nothing, refused
+    # The units of the scan are told of, not these.
+    deleted = replace(_farm(world, opened, options, roots, _remover), shares=nothing.shares)
+    if deleted.is_whole:
+        if stopped := _merge(world, opened):
+            return replace(deleted, stopped=stopped), ""
+        deleted.counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(world, opened, options))
+        deleted = replace(deleted, stopped=world.stops.share())
+    return deleted, ""
 
 
 def _remover(tools: Tools, options: RunOptions) -> Remover:
@@ -305,21 +365,28 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
     return True, ""
 
 
-def _delete_collections(opened: OpenRun, options: RunOptions) -> tally.Counts:
+def _delete_collections(world: _World, opened: OpenRun, options: RunOptions) -> tally.Counts:
     with open_tools(COORDINATOR, opened, options) as tools:
         assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
-        remove_collections(tools.checkpoint, tools.ingestor, tools.recorder, unknown=options.delete_unknown)
+        remove_collections(
+            tools.checkpoint,
+            tools.ingestor,
+            tools.recorder,
+            unknown=options.delete_unknown,
+            should_stop=world.stops.should_stop,
+        )
         return tools.counts()
 
 
 def _farm(
-    comm: MPI.Comm | None,
+    world: _World,
     opened: OpenRun,
     options: RunOptions,
     roots: list[Unit],
     make_visitor: Callable[[Tools, RunOptions], Visitor | Remover],
 ) -> Counted:
-    """The farm over the roots; every rank's tally, shape (ranks, SIZE), and share of the units, shape (ranks,)."""
+    """The farm over the roots."""
+    comm = world.comm
     counts = tally.new_counts()
     rank, workers = (comm.rank, max(1, comm.size - 1)) if comm is not None else (COORDINATOR, 1)
     limits = first_limits(options, workers)
@@ -335,34 +402,39 @@ def _farm(
             roots,
             pipeline,
             on_progress=partial(_note_progress, opened.run, helm) if helm else None,
+            should_stop=world.stops.should_stop,
+            patience=PATIENCE_SECONDS,
             stall_timeout=options.stall_timeout,
             limits=limits,
             steer=helm.steer if helm else None,
         )
         if pipeline:
             counts = pipeline.counters()
-    return all_rows(comm, counts), result.shares, result.stalled
+    stopped = world.stops.share() if result.stopped else ""
+    return Counted(all_rows(comm, counts), result.shares, result.stalled, stopped)
 
 
 def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Counted, refused: str) -> Summary:
-    counts, shares, stalled = counted
-    if not stalled:
+    if counted.is_whole:
         with _catalogs() as catalog_of:
             forget_remains(opened.run, catalog_of, opened.notes)
+    else:
+        _log_stop(opened, options, counted)
     with own_trouble():
         failures = opened.run.join_failures("failures.jsonl")
     summary = Summary(
         opened.spec,
         opened.run.number,
         round(seconds, 3),  # as it is kept
-        counts,
-        shares,
+        counted.counts,
+        counted.shares,
         failures,
         opened.notes,
         options.way,
         int(opened.root_row["mtime_ns"]),
         refused,
-        stalled,
+        counted.stalled,
+        counted.stopped,
         options.kept(),
     )
     _keep_summary(opened.run, summary)
@@ -374,14 +446,24 @@ def _close_run(opened: OpenRun, options: RunOptions, seconds: float, counted: Co
     return summary
 
 
+def _log_stop(opened: OpenRun, options: RunOptions, counted: Counted) -> None:
+    with open_log(opened.run.log, options.log, COORDINATOR, opened.spec.name, opened.run.number) as logger:
+        logger.warning("stopped", reason=stop_reason(counted.stopped, counted.stalled))
+
+
 def _keep_summary(run: RunDirectory, summary: Summary) -> None:
     with own_trouble():
         write_json(run.file("summary.json"), summary.to_json())
 
 
-def _merge(comm: MPI.Comm | None, opened: OpenRun) -> None:
-    """Take what was recorded into the checkpoint. Collective."""
-    opened.notes.extend(notes_on(merge_segments(comm, opened.job, opened.spec)))
+def _merge(world: _World, opened: OpenRun) -> str:
+    """Take what was recorded into the checkpoint; why that is left to the next run, "" if it is done. Collective."""
+    try:
+        opened.notes.extend(notes_on(merge_segments(world.comm, opened.job, opened.spec, world.stops.check_time)))
+    except Stopped:
+        opened.notes.append("there was no time left to merge what was recorded: the next run does it first")
+        return world.stops.share()
+    return ""
 
 
 def _note_progress(run: RunDirectory, helm: Helm, counts: tally.Counts) -> None:

@@ -78,6 +78,13 @@ class SliceRun:
             self.slice.plan[index]["situation"] = situation
         self.add_chunks(list(known))
 
+    def drop_rest(self) -> None:
+        """Nothing of it begins any more: the next run does it."""
+        self.unfinished -= self.not_begun + len(self.asleep)
+        self.bundles.clear()
+        self.chunks.clear()
+        self.asleep.clear()
+
     def split_off(self, chunks: int) -> Unit:
         """The last of what has not begun, so many chunks or one bundle, as a slice of its own."""
         if self.chunks:
@@ -134,13 +141,18 @@ class Portion:
     alone: those that no bundle brought in, and what is known of their objects
     """
 
-    run: SliceRun
+    part: Part
     recorder: Records
     retries: list[Retry] = field(default_factory=list)
     alone: dict[int, Situation] = field(default_factory=dict)
     finished: int = 0
     _outcomes: dict[int, Result] = field(default_factory=dict)
     _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def run(self) -> SliceRun:
+        """The slice."""
+        return self.part.run
 
     def add(self, index: int, result: Result) -> None:
         """An entry is done with. It is recorded soon: what is not recorded a killed run does again."""
@@ -161,8 +173,11 @@ class Portion:
         self._outcomes.clear()
         self._since = time.monotonic()
 
-    def hand_back(self) -> None:
-        """Have the slice go on with what is left to do of them."""
+    def hand_back(self, *, goes_on: bool) -> None:
+        """Have the slice go on with what is left to do of them, or leave that to the next run."""
+        if not goes_on:
+            self.run.unfinished -= len(self.part.indices)
+            return
         for retry in self.retries:
             heapq.heappush(self.run.asleep, retry)
         self.run.leave_alone(self.alone)

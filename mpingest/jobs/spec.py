@@ -15,6 +15,7 @@ from mpingest.errors import MpingestError
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.bundle_mode import BundleMode
+from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.log import LogOptions
 from mpingest.scan.excludes import Excludes
 from mpingest.scan.links import FollowLinks
@@ -70,6 +71,7 @@ class RunOptions:
     zone_timeout: seconds to wait for a zone that doesn't answer.
     idle_seconds: after which a connection that nobody uses is closed.
     stall_timeout: seconds without any progress on a rank after which the run ends; None for never.
+    time_limits: when it ends by itself.
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
     detect_renames: look whether what is gone is there under another name, before anything new is ingested.
@@ -101,6 +103,7 @@ class RunOptions:
     zone_timeout: float = 900.0
     idle_seconds: float = 60.0
     stall_timeout: float | None = 900.0
+    time_limits: TimeLimits = field(default_factory=TimeLimits)
     ignore_cache: bool = False
     initial_ingest: bool = False
     allow_empty: bool = False

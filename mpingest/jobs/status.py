@@ -78,7 +78,7 @@ class JobStatus:
         yield f"  target       {self.spec.target}"
         yield f"  directory    {self.directory}"
         if self.holder:
-            yield f"  {'held by' if self.holder.lives else 'was held by':<12} {_who(self.holder)}"
+            yield f"  {'held by' if self.holder.lives else 'was held by':<12} {self.holder}"
         yield from (f"  batch job    {job}" for job in self.batch_jobs)
         if self.run:
             yield f"  run          {self._run()}"
@@ -90,10 +90,14 @@ class JobStatus:
         return {
             State.NEW: ", no run has begun",
             State.WAITING: " between two passes",
-            State.STOPPED: " early: run the same line again",
+            State.STOPPED: f" early{self._by()}: run the same line again",
             State.FAILED: ", some entries: they are tried again by the next run",
             State.DEAD: ", its run was killed or its node is gone: run the same line again",
         }.get(self.state, "")
+
+    def _by(self) -> str:
+        reason = self.summary.get("stopped")
+        return f" by {reason}" if reason else ""
 
     def _run(self) -> str:
         if self.summary:
@@ -206,10 +210,3 @@ def _figure_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"  scanned      {entries:,} files ({size}) in {directories:,} directories"
     done, requests = figures.get("outcome_done", 0), figures.get("requests", 0)
     yield f"  outcome      {done:,} done, {_failed(figures):,} failed; {requests:,} requests, {sent} sent"
-
-
-def _who(holder: Holder) -> str:
-    if not holder.host:
-        return "someone (what its lock says cannot be read)"
-    who = f"process {holder.pid} on {holder.host} since {holder.since}"
-    return f"{who}, batch job {holder.batch_job}" if holder.batch_job else who

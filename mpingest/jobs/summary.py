@@ -15,6 +15,7 @@ from mpingest.errors import ExitCode
 from mpingest.farm.share import SHARE_DTYPE
 from mpingest.jobs import tally
 from mpingest.jobs.failures import failures_in
+from mpingest.jobs.signals import Stopped
 from mpingest.jobs.spec import JobSpec
 from mpingest.jobs.text import human_bytes
 from mpingest.manifest.states import Change, Outcome
@@ -47,6 +48,8 @@ class Summary:
     """Why what is gone was not deleted, though it should have been; empty if nothing was refused."""
     stalled: Sequence[tuple[int, str]] = ()
     """Ranks that made no progress, and on what: the run ended early."""
+    stopped: str = ""
+    """What ended the run early; empty if nothing did."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """See ``RunOptions.kept``."""
 
@@ -57,11 +60,16 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """STOPPED_EARLY where a rank stalled; else SOME_FAILED where any entry or directory failed."""
-        if self.stalled:
+        """STOPPED_EARLY where the run ended early; else SOME_FAILED where any entry or directory failed."""
+        if self.stalled or self.stopped:
             return ExitCode.STOPPED_EARLY
         failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
         return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
+
+    def check_complete(self) -> None:
+        """Raises Stopped where the run ended early."""
+        if self.stalled or self.stopped:
+            raise Stopped(f"{stop_reason(self.stopped, self.stalled)}: run the same line again")
 
     def to_json(self) -> dict[str, Any]:
         """For summary.json. Paths that are not UTF-8 have surrogate escapes (PEP 383)."""
@@ -80,6 +88,7 @@ class Summary:
             "root_mtime_ns": self.root_mtime_ns,
             "notes": self.notes,
             "refusal": self.refusal,
+            "stopped": self.stopped,
             "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
         }
 
@@ -132,6 +141,8 @@ class Summary:
             yield f"  stalled      rank {rank}: {what}"
         if self.stalled:
             yield "  stopped      early: run the same line again when what it was stuck on answers"
+        elif self.stopped:
+            yield f"  stopped      by {self.stopped}: run the same line again"
         if self.refusal:
             yield f"  refused      {self.refusal}"
         elif self.exit_code is ExitCode.SOME_FAILED:
@@ -148,6 +159,14 @@ _PLAIN = {
     Outcome.GONE: "gone",
     Outcome.REMOVED: "deleted",
 }
+
+
+def stop_reason(stopped: str, stalled: Sequence[tuple[int, str]]) -> str:
+    """What ended a run early, in a line."""
+    if stopped:
+        return f"stopped by {stopped}"
+    rank, what = stalled[0]
+    return f"stopped, as rank {rank} makes no progress: {what}"
 
 
 def first_failures(path: str, count: int = 5) -> list[str]:

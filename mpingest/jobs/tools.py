@@ -20,7 +20,7 @@ from mpingest.ingest.bundles import Bundler, bundle_stem
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor, IngestOptions
 from mpingest.ingest.names import Naming
-from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.retry import Breaker, RetryPolicy
 from mpingest.ingest.session import own_session, session_for
 from mpingest.ingest.subject import Subjects
 from mpingest.ingest.traffic import Traffic
@@ -135,7 +135,6 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         subjects = stack.enter_context(open_subjects(spec, options, logger))
         resource = options.resource or getattr(subjects.users.own.session, "default_resource", None)
         ending = Ending()
-        retry = RetryPolicy(options.zone_timeout, ending)
         profile = Profile(subjects)
         if options.profile:
             os.makedirs(run.profile, mode=0o700, exist_ok=True)
@@ -144,7 +143,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         how = IngestOptions(
             resource, opened.hierarchies, options.checksum, options.preserve_mtime, options.register_special
         )
-        ingestor = EntryIngestor(subjects, retry, how)
+        ingestor = EntryIngestor(subjects, retry_policy(subjects, options, ending), how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
         stack.callback(recorder.close)
@@ -181,6 +180,12 @@ def open_subjects(spec: JobSpec, options: RunOptions, logger: Logger) -> Iterato
         users = Users(Catalog(session, Traffic(slots=1)), session_for)
         stack.callback(users.close)
         yield Subjects(job_facts(spec, options), handler, naming, users, logger)
+
+
+def retry_policy(subjects: Subjects, options: RunOptions, ending: Ending) -> RetryPolicy:
+    """How long requests of a rank go on. Whether the zone is there is asked by a look at the target."""
+    catalog, target = subjects.users.own, subjects.job.target
+    return RetryPolicy(Breaker(lambda: catalog.collection_exists(target), options.zone_timeout, ending))
 
 
 def handler_of(options: RunOptions) -> Handler:

@@ -59,6 +59,9 @@ class Ranks(Protocol):
         Raises the DamagedTable, other MpingestError or OSError that a task raises, the same on all ranks.
         """
 
+    def check(self) -> None:
+        """Called by tasks now and then. Raises MpingestError where the merge is to be given up."""
+
 
 class _OneRank:
     rank = 0
@@ -66,6 +69,8 @@ class _OneRank:
 
     def deal(self, tasks: Sequence[Callable[[], Answer]]) -> list[Answer]:
         return [task() for task in tasks]
+
+    def check(self) -> None: ...
 
 
 ONE_RANK: Ranks = _OneRank()
@@ -160,23 +165,23 @@ class _Merging:
     def _merge_group(self, paths: Sequence[Path], start: int, stop: int) -> Path:
         output = self.scratch / f"group{start}of{len(paths)}.h5"
         with _opened(paths[start:stop]) as tables, TableWriter(output, self.attributes, durable=False) as writer:
-            merge_range(tables, EVERYTHING, writer, lambda block: block)
+            merge_range(tables, EVERYTHING, writer, lambda block: block, self.ranks.check)
         return output
 
     def _merge_alone(self, paths: Sequence[Path]) -> tuple[int, int]:
         with _opened(paths) as tables, TableWriter(self.output, self.attributes) as writer:
-            merge_range(tables, EVERYTHING, writer, settle)
+            merge_range(tables, EVERYTHING, writer, settle, self.ranks.check)
         return writer.entries, writer.directories
 
     def _make_part(self, paths: Sequence[Path], reach: KeyRange, number: int) -> Part:
         output = self.scratch / f"part{number}.h5"
         with _opened(paths) as tables, PartWriter(output, self.attributes) as writer:
-            merge_range(tables, reach, writer, settle)
+            merge_range(tables, reach, writer, settle, self.ranks.check)
         return Part(output, writer.blocks)
 
     def _join(self, paths: Sequence[Path], parts: Sequence[Part]) -> tuple[int, int]:
         with _opened(paths) as tables, TableWriter(self.output, self.attributes) as writer:
-            join_parts(tables, parts, writer)
+            join_parts(tables, parts, writer, self.ranks.check)
         return writer.entries, writer.directories
 
 

@@ -7,7 +7,7 @@ the parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +59,17 @@ class PartWriter(TableWriter):
             self.blocks.append(Blocks(table, index, index + 1))
 
 
-def join_parts(tables: Sequence[TableReader], parts: Iterable[Part], writer: TableWriter) -> None:
-    """Copies the blocks of parts that follow each other to the writer. tables: those that were merged."""
+def join_parts(
+    tables: Sequence[TableReader], parts: Iterable[Part], writer: TableWriter, check: Callable[[], None]
+) -> None:
+    """Copies the blocks of parts that follow each other to the writer.
+
+    tables: those that were merged; check: called now and then, may raise
+    """
     known = {table.path: table for table in tables}
     for part in parts:
         with closing(TableReader(part.path)) as own:
             for blocks in part.blocks:
                 for index in range(blocks.first, blocks.stop):
+                    check()
                     writer.copy(known.get(blocks.table, own), index)

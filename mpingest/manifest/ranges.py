@@ -59,16 +59,21 @@ def _blocks(table: TableReader) -> Iterator[tuple[bytes, int]]:
 
 
 def merge_range(
-    tables: Sequence[TableReader], reach: KeyRange, writer: TableWriter, finish: Callable[[Block], Block]
+    tables: Sequence[TableReader],
+    reach: KeyRange,
+    writer: TableWriter,
+    finish: Callable[[Block], Block],
+    check: Callable[[], None],
 ) -> None:
     """Appends to the writer, in order, what tables, oldest first, hold in a range.
 
-    finish: what is still to be done to a block that was joined
+    finish: what is still to be done to a block that was joined; check: called now and then, may raise
     """
     combiner = Combiner()
     combiner.window([_directories(table, keys_above(reach.first)) for table in tables])
     cursors = [_Cursor(table, reach) for table in tables]
     while any(cursors):
+        check()
         alone = _alone(cursors, reach.stop) if combiner.is_clear and not writer.is_short else None
         if alone and alone.goes_on(writer.last_directory):
             alone.copy(writer)

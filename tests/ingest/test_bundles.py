@@ -24,7 +24,7 @@ from mpingest.ingest.bundles import MOST_BYTES, MOST_FILES, Bundler, File, porti
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor, IngestOptions, Result
 from mpingest.ingest.names import Naming
-from mpingest.ingest.retry import Interrupted, RetryPolicy
+from mpingest.ingest.retry import Breaker, Interrupted, RetryPolicy
 from mpingest.ingest.subject import Subjects
 from mpingest.ingest.users import Users
 from mpingest.manifest.states import Outcome
@@ -80,7 +80,7 @@ class Bench:
         subjects = Subjects(
             JobFacts(root, self.target, "job", False, False), handler, Naming(root, self.target), users, self.log
         )
-        ingestor = EntryIngestor(subjects, RetryPolicy(60, self.ending), IngestOptions(**options))
+        ingestor = EntryIngestor(subjects, RetryPolicy(Breaker(lambda: None, 60, self.ending)), IngestOptions(**options))
         return Bundler(ingestor, mode, self.notes, ".mpingest-bundle-test")
 
     def file(self, name: str, content: bytes) -> File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterator
 
 import irods.exception
@@ -10,10 +11,11 @@ import pytest
 from irods.auth import ClientAuthError
 from irods.exception import NetworkException
 
-from mpingest.ingest.retry import BUSY_TRIES, Interrupted, RetryPolicy, ZoneGone
+from mpingest.ingest.retry import BROKEN_TRIES, BUSY_TRIES, Breaker, Interrupted, RetryPolicy, ZoneGone
 from mpingest.ingest.statuses import (
     LISTED,
     NETWORK_FAILURE,
+    LoginRefused,
     RequestError,
     Verdict,
     login_error,
@@ -33,10 +35,19 @@ class FakeTime:
     def wait(self, timeout: float) -> bool:
         self.now += timeout
         self.pauses.append(timeout)
+        return self.is_set()
+
+    def is_set(self) -> bool:
         return self.now >= self.ends
 
-    def policy(self, zone_timeout: float = 60) -> RetryPolicy:
-        return RetryPolicy(zone_timeout, self, lambda: self.now)
+    def policy(self, zone_timeout: float = 60, away: tuple[float, float] = (0, 0)) -> RetryPolicy:
+        """A policy for a zone that does not answer in a span of time."""
+
+        def probe() -> None:
+            if away[0] <= self.now < away[1]:
+                raise RequestError(NETWORK_FAILURE)
+
+        return RetryPolicy(Breaker(probe, zone_timeout, self, lambda: self.now))
 
 
 def failing(*statuses: int) -> Iterator[int]:
@@ -60,19 +71,70 @@ def test_transient_failures_are_waited_out_with_growing_pauses() -> None:
     assert time.pauses[5] > time.pauses[0]
 
 
+def test_a_zone_that_is_away_for_long_costs_no_entry_its_tries() -> None:
+    time = FakeTime()
+    policy = time.policy(zone_timeout=900, away=(0, 800))
+    for _ in range(2 * BROKEN_TRIES):
+        assert policy.run(request_of(failing(NETWORK_FAILURE))) == "answer"
+    assert 800 < time.now < 830
+
+
 def test_a_zone_that_stays_away_ends_the_run() -> None:
     time = FakeTime()
     with pytest.raises(ZoneGone, match="has not answered") as caught:
-        time.policy(zone_timeout=60).run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+        time.policy(zone_timeout=60, away=(0, float("inf"))).run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
     assert caught.value.exit_code == 75
     assert 60 < time.now < 120
+
+
+def test_a_request_that_breaks_off_while_the_zone_answers_fails() -> None:
+    time = FakeTime()
+    with pytest.raises(RequestError):
+        time.policy().run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+    assert len(time.pauses) == BROKEN_TRIES - 1
+
+
+def test_who_is_no_longer_let_in_waits_whatever_the_status_says() -> None:
+    assert verdict(-826000) is Verdict.PERMANENT
+    assert LoginRefused(-826000).verdict is Verdict.TRANSIENT
+
+
+def test_one_thread_asks_and_the_others_wait_for_its_answer() -> None:
+    ending, back, asked = threading.Event(), threading.Event(), threading.Event()
+    probes = []
+
+    def probe() -> None:
+        probes.append(threading.current_thread())
+        asked.set()
+        assert back.wait(30)
+
+    policy = RetryPolicy(Breaker(probe, 900, ending))
+    sent = []
+
+    def work(statuses: Iterator[int]) -> None:
+        policy.run(request_of(statuses))
+        sent.append(threading.current_thread())
+
+    first = threading.Thread(target=work, args=(failing(NETWORK_FAILURE),))
+    first.start()
+    assert asked.wait(30)
+    others = [threading.Thread(target=work, args=(failing(),)) for _ in range(5)]
+    for thread in others:
+        thread.start()
+    others[0].join(0.5)
+    assert sent == []
+    back.set()
+    for thread in (first, *others):
+        thread.join(30)
+    assert probes == [first]
+    assert len(sent) == 6
 
 
 def test_nothing_is_tried_again_when_the_run_ends() -> None:
     time = FakeTime()
     time.ends = 5
     with pytest.raises(Interrupted):
-        time.policy().run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
+        time.policy(away=(0, float("inf"))).run(request_of(failing(*[NETWORK_FAILURE] * 1000)))
     assert time.now < 15
 
 

@@ -18,7 +18,7 @@ from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.checksums import is_of, sha2
 from mpingest.ingest.content import SourceError, open_source
 from mpingest.ingest.put import Upload
-from mpingest.ingest.retry import RetryPolicy
+from mpingest.ingest.retry import Breaker, RetryPolicy
 from mpingest.ingest.statuses import RequestError
 from mpingest.ingest.streams import append, put_stream
 from mpingest.ingest.traffic import Traffic
@@ -121,7 +121,8 @@ def test_where_one_connection_fails_all_is_sent_anew(
     with open_source(os.fsencode(file)) as source, pytest.raises(RequestError):
         put_stream(catalog, path, source, None, overwrite=False)
     assert not any(replica.good for replica in catalog.replicas(path))
-    upload = Upload(catalog, RetryPolicy(10, threading.Event()), path, os.fsencode(file), None, False, 0)
+    retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
+    upload = Upload(catalog, retry, path, os.fsencode(file), None, False, 0)
     upload.perform(Request.OVERWRITE)
     assert content(session, path) == file.read_bytes()
     assert upload.sent == SIZE

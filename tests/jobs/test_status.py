@@ -83,7 +83,7 @@ def test_a_lock_tells_who_holds_it_until_nobody_touches_it(mpingest: CommandLine
         os.utime(lock.path, (long_ago, long_ago))
         assert status(mpingest)["state"] == "dead"
         Path(lock.path).write_text("")
-        assert "held by      someone (what its lock says cannot be read)" in mpingest("status", "lab").stdout
+        assert "held by      someone (what the lock says cannot be read)" in mpingest("status", "lab").stdout
     assert sorted(os.listdir(job.path)) == ["job.json", "runs"]
 
 

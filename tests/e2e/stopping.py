@@ -1,0 +1,79 @@
+"""A run that is under way, and its processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.conftest import CommandLine, mpiexec
+
+END_SECONDS = 30
+"""In which a run has ended that was told to."""
+
+
+class Running:
+    """``mpingest start`` in a world of ``ranks``, of one without mpiexec."""
+
+    def __init__(
+        self,
+        mpingest: CommandLine,
+        *arguments: str | Path,
+        ranks: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        command = [sys.executable, "-m", "mpingest", "start", *map(os.fspath, arguments)]
+        if ranks > 1:
+            command = [mpiexec(), "-n", str(ranks), *command]
+        self.ranks = ranks
+        self.process = subprocess.Popen(
+            command,
+            env=mpingest.environment | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pids(self) -> list[int]:
+        """The processes of the ranks, in order of their start."""
+        if self.ranks == 1:
+            return [self.process.pid]
+        return commands_below(self.process.pid, b"mpingest\0start")
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Until something is so, while it runs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, "it has ended: " + "".join(self.process.communicate())
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.05)
+
+    def end(self, seconds: float = END_SECONDS) -> tuple[int, str, str]:
+        """Wait for its end: exit code, stdout, stderr. Kills it, and fails, where it doesn't come in time."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        finally:
+            self.process.kill()
+        return self.process.returncode, out, err
+
+
+def commands_below(launcher: int, words: bytes) -> list[int]:
+    """Processes below a launcher with these words in their command, in order of their start."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
+
+    def is_below(process: int) -> bool:
+        return process == launcher or is_below(parents.get(process, 0)) if process else False
+
+    def is_meant(process: int) -> bool:
+        with contextlib.suppress(OSError):
+            return words in Path("/proc", str(process), "cmdline").read_bytes()
+        return False
+
+    return sorted(pid for pid in parents if pid != launcher and is_below(pid) and is_meant(pid))

@@ -1,0 +1,183 @@
+"""Runs that are told to stop, in every way there is, and what the next one makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from irods.session import iRODSSession
+
+from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.numbers import Api
+from tests.conftest import CommandLine
+from tests.e2e.checking import assert_put, objects_below
+from tests.e2e.stopping import Running
+
+MakeTree = Callable[[dict[str, bytes]], Path]
+
+FULL = "MPINGEST_TEST_FULL" in os.environ
+FILES = 400
+PUT = ("--operation", "put_sync", "--slice-size", "50")
+
+
+@contextmanager
+def slow_zone(zone: EmbeddedZone, seconds: float, api: Api = Api.DATA_OBJ_PUT_AN) -> Iterator[None]:
+    zone.inject("delay", api, seconds=seconds, times=None)
+    try:
+        yield
+    finally:
+        zone.clear_faults()
+
+
+def begin(mpingest: CommandLine, root: Path, target: str, ranks: int, *options: str, **variables: str) -> Running:
+    return Running(mpingest, *PUT, *options, root, target, ranks=ranks, environment=variables)
+
+
+def assert_stopped(mpingest: CommandLine, run: Running, why: str) -> None:
+    """It ends early, in time, says why everywhere, and leaves the job to others."""
+    code, out, err = run.end()
+    assert code == 75, err
+    assert "Traceback" not in err
+    assert err.count("stopped by") == 1, err
+    assert f"mpingest: stopped by {why}" in err
+    assert ": run the same line again" in err
+    assert f"stopped      by {why}" in out
+    summary = mpingest.summary()
+    assert summary["exit_code"] == 75
+    assert summary["stopped"].startswith(why)
+    log = (mpingest.last_run() / "log" / "rank00000.jsonl").read_text()
+    assert f'"reason": "stopped by {why}' in log
+    assert sorted(os.listdir(mpingest.job())) == ["checkpoint.h5", "job.json", "runs"]
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_every_way_to_stop_and_little_is_done_again(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str, ranks: int
+) -> None:
+    root = make_tree({f"dir{number % 3}/file{number}": b"x" for number in range(FILES)})
+
+    def under_way(*options: str, **variables: str) -> Running:
+        """A run that has put some files."""
+        before = zone.counts()["DATA_OBJ_PUT_AN"]
+        run = begin(mpingest, root, target, ranks, *options, **variables)
+        run.wait_for(lambda: zone.counts()["DATA_OBJ_PUT_AN"] >= before + 15)
+        return run
+
+    def stop_by_command(*options: str) -> None:
+        done = mpingest("stop", *options, mpingest.job().name)
+        assert done.returncode == 0, done.stderr
+        assert "asked to stop: process " in done.stdout
+        if options:
+            assert not (mpingest.job() / "lock").exists()
+
+    with slow_zone(zone, 0.3):
+        if ranks > 1:  # for one rank, see test_worlds
+            run = under_way()
+            run.process.send_signal(signal.SIGTERM)  # goes to all of them
+            assert_stopped(mpingest, run, "SIGTERM at rank ")
+            run = under_way()
+            os.kill(run.pids()[-1], signal.SIGUSR1)
+            assert_stopped(mpingest, run, "SIGUSR1 at rank ")
+        run = under_way()
+        stop_by_command("--wait")
+        assert_stopped(mpingest, run, "mpingest stop on ")
+        (mpingest.job() / "stop").touch()  # an old one
+        assert_stopped(mpingest, begin(mpingest, root, target, ranks, "--time-limit", "3s"), "its time limit of 3 s")
+        at_end = str(int(time.time()) + 124)
+        run = begin(mpingest, root, target, ranks, SLURM_JOB_END_TIME=at_end)
+        assert_stopped(mpingest, run, "the end of the batch job")
+    assert {found.status for found in objects_below(session, target).values()} == {"1"}
+    summary = mpingest.start(root, target, *PUT, ranks=ranks)
+    assert summary["exit_code"] == 0
+    assert assert_put(session, root, target) == FILES
+    assert zone.counts()["DATA_OBJ_PUT_AN"] < 1.05 * FILES
+    # What was put before a stop is known to the run after it.
+    assert summary["total"]["change_unchanged"] + zone.counts()["DATA_OBJ_PUT_AN"] >= FILES
+
+
+def test_eight_ranks_stop_in_time(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({f"dir{number % 9}/file{number}": b"x" for number in range(FILES)})
+    with slow_zone(zone, 1.0):
+        run = begin(mpingest, root, target, 8)
+        run.wait_for(lambda: zone.counts()["DATA_OBJ_PUT_AN"] >= 15)
+        run.process.send_signal(signal.SIGTERM)
+        assert_stopped(mpingest, run, "SIGTERM at rank ")
+    summary = mpingest.start(root, target, *PUT, ranks=8)
+    assert summary["exit_code"] == 0
+    assert assert_put(session, root, target) == FILES
+    assert zone.counts()["DATA_OBJ_PUT_AN"] < 1.05 * FILES
+
+
+@pytest.mark.parametrize("ranks", [1, 4] if FULL else [4])
+def test_what_takes_too_long_is_taken_back(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str, ranks: int
+) -> None:
+    """A large file is under way that would take a minute."""
+    root = make_tree({"one/small": b"x", "other/large": b""})
+    os.truncate(root / "other/large", 40 * 2**20)
+    with slow_zone(zone, 6.0, Api.DATA_OBJ_WRITE_AN):
+        run = begin(mpingest, root, target, ranks)
+        run.wait_for(lambda: zone.counts()["DATA_OBJ_OPEN_AN"] > 0 and zone.counts()["DATA_OBJ_PUT_AN"] > 0)
+        run.process.send_signal(signal.SIGTERM)
+        assert_stopped(mpingest, run, "SIGTERM")
+    assert set(objects_below(session, target)) == {"one/small"}
+    assert zone.stats()["connections"] <= 1, "our own"
+    assert mpingest.start(root, target, *PUT, ranks=ranks)["total"]["change_unchanged"] == 1
+    assert assert_put(session, root, target) == 2
+
+
+@pytest.mark.parametrize("ranks", [1, 4] if FULL else [4])
+def test_a_second_interrupt_ends_it_at_once(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str, ranks: int
+) -> None:
+    root = make_tree({f"file{number}": b"x" for number in range(50)})
+    with slow_zone(zone, 8.0):
+        run = begin(mpingest, root, target, ranks)
+        run.wait_for(lambda: zone.counts()["DATA_OBJ_PUT_AN"] > 0)
+        first = run.pids()[0]
+        began = time.monotonic()
+        os.kill(first, signal.SIGINT)
+        time.sleep(1)
+        assert run.process.poll() is None, "it waits for what is under way"
+        os.kill(first, signal.SIGINT)
+        code, _, err = run.end(6)
+        assert time.monotonic() - began < 7
+    assert code == 75, err
+    assert "stopped by a second SIGINT: run the same line again" in err
+    assert not (mpingest.job() / "lock").exists()
+    assert mpingest.start(root, target, *PUT, ranks=ranks)["exit_code"] == 0
+    assert assert_put(session, root, target) == 50
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_stop_ends_the_waiting_between_passes(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, ranks: int
+) -> None:
+    root = make_tree({"file": b"x"})
+    run = begin(mpingest, root, target, ranks, "--interval", "3600")
+    run.wait_for(lambda: any(mpingest.jobs.glob("*/runs/*/summary.json")))
+    refused = mpingest("start", *PUT, root, target)
+    assert (refused.returncode, "is being run by process" in refused.stderr) == (1, True)
+    assert mpingest("stop", "--wait", mpingest.job().name).returncode == 0
+    code, out, err = run.end(5)
+    assert (code, out.count("run 1")) == (75, 1), err
+    assert err.startswith("mpingest: stopped by mpingest stop on "), err
+    assert sorted(os.listdir(mpingest.job())) == ["checkpoint.h5", "job.json", "runs"]
+
+
+def test_there_is_nothing_to_stop(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    root = make_tree({"file": b"x"})
+    mpingest.start(root, target, *PUT)
+    name = mpingest.job().name
+    done = mpingest("stop", name)
+    assert (done.returncode, done.stderr) == (1, f"mpingest: nobody runs job {name}: there is nothing to stop\n")
+    unknown = mpingest("stop", "another")
+    assert unknown.returncode == 1
+    assert f"no job 'another' in {mpingest.jobs}; there are {name}" in unknown.stderr
