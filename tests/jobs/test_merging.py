@@ -16,6 +16,7 @@ import pytest
 
 from mpingest.jobs.directory import JobDirectory
 from mpingest.jobs.merging import merge_segments
+from mpingest.jobs.signals import Stopped
 from mpingest.jobs.spec import JobSpec
 from mpingest.manifest.merge import merge
 from mpingest.manifest.segment import SegmentWriter
@@ -111,6 +112,21 @@ def test_a_rank_without_room_is_heard_of_by_all(job: JobDirectory, expected: lis
     full = run(job, ranks=4, accident=accident)
     assert full.returncode == 75
     assert full.stderr == "mpingest: job directory: File too large; make room, then run the same line again\n"
+    assert dump(Path(job.checkpoint)) == before
+    assert job.segments() == segments
+    assert not list(Path(job.path).glob("*.passes"))
+    merge_segments(None, job, SPEC)
+    assert_merged(job, expected)
+
+
+def test_a_merge_that_is_given_up_leaves_all_as_it_was(job: JobDirectory, expected: list[tuple]) -> None:
+    before, segments = dump(Path(job.checkpoint)), job.segments()
+
+    def check() -> None:
+        raise Stopped("no time left")
+
+    with pytest.raises(Stopped):
+        merge_segments(None, job, SPEC, check)
     assert dump(Path(job.checkpoint)) == before
     assert job.segments() == segments
     assert not list(Path(job.path).glob("*.passes"))
