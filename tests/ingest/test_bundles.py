@@ -80,7 +80,9 @@ class Bench:
         subjects = Subjects(
             JobFacts(root, self.target, "job", False, False), handler, Naming(root, self.target), users, self.log
         )
-        ingestor = EntryIngestor(subjects, RetryPolicy(Breaker(lambda: None, 60, self.ending)), IngestOptions(**options))
+        ingestor = EntryIngestor(
+            subjects, RetryPolicy(Breaker(lambda: None, 60, self.ending)), IngestOptions(**options)
+        )
         return Bundler(ingestor, mode, self.notes, ".mpingest-bundle-test")
 
     def file(self, name: str, content: bytes) -> File:
