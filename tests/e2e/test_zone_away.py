@@ -19,8 +19,9 @@ from tests.e2e.stopping import Running
 MakeTree = Callable[[dict[str, bytes]], Path]
 
 FULL = "MPINGEST_TEST_FULL" in os.environ
-AWAY_SECONDS = 30.0 if FULL else 5.0
-FILES = 300
+only_full = pytest.mark.skipif(not FULL, reason="long: MPINGEST_TEST_FULL=1 runs it")
+AWAY_SECONDS = 30.0 if FULL else 2.0
+FILES = 150
 API = {"put_sync": Api.DATA_OBJ_PUT_AN, "register_sync": Api.PHY_PATH_REG_AN}
 SESSIONS = 4
 
@@ -33,13 +34,20 @@ def own_zone(mpingest: CommandLine) -> Iterator[EmbeddedZone]:
         yield zone
 
 
-@pytest.mark.parametrize(("ranks", "operation"), [(1, "put_sync"), (4, "put_sync"), (4, "register_sync")])
+@pytest.mark.parametrize(
+    ("ranks", "operation"),
+    [
+        (3, "put_sync"),
+        pytest.param(1, "put_sync", marks=only_full),
+        pytest.param(4, "register_sync", marks=only_full),
+    ],
+)
 def test_a_zone_that_is_restarted_costs_nothing_but_time(
     mpingest: CommandLine, make_tree: MakeTree, own_zone: EmbeddedZone, target: str, ranks: int, operation: str
 ) -> None:
     root = make_tree({f"dir{number % 7}/file{number}": b"x" * number for number in range(FILES)})
     own_zone.inject("delay", API[operation], seconds=0.05, times=None)
-    options = ("--operation", operation, "--slice-size", "20")
+    options = ("--operation", operation, "--bundle", "never", "--sessions", "4", "--slice-size", "20")
     run = Running(mpingest, *options, root, target, ranks=ranks, environment={})
     run.wait_for(lambda: own_zone.counts()[API[operation].name] >= 30)
     own_zone.kill()
@@ -64,7 +72,7 @@ def test_who_is_let_in_no_more_waits_and_then_stops(
     """Logins are refused with a status that is else permanent: no entry is to fail of it."""
     root = make_tree({f"file{number}": b"x" for number in range(FILES)})
     own_zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.05, times=None)
-    options = ("--operation", "put_sync", "--zone-timeout", "2")
+    options = ("--operation", "put_sync", "--bundle", "never", "--sessions", "4", "--zone-timeout", "1")
     run = Running(mpingest, *options, root, target, ranks=3, environment={})
     run.wait_for(lambda: own_zone.counts()["DATA_OBJ_PUT_AN"] >= 30)
     own_zone.limit(refuse_logins=True)
@@ -83,18 +91,18 @@ def test_who_is_let_in_no_more_waits_and_then_stops(
     assert again["change_unchanged"] >= total["outcome_done"]
 
 
-@pytest.mark.parametrize("ranks", [1, 4])
+@pytest.mark.parametrize("ranks", [pytest.param(1, marks=only_full), 3])
 def test_failing_puts_leave_no_connection_behind(
     mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, target: str, ranks: int
 ) -> None:
     """One in three fails for good, one in three breaks its connection off."""
-    count = 10_000 if FULL else 600
+    count = 10_000 if FULL else 300
     root = make_tree({f"dir{number % 10}/file{number:05d}": b"x" for number in range(count)})
-    allowed = SESSIONS * max(1, ranks - 1) + 1  # and one of rank 0, which looks at the zone first
+    allowed = SESSIONS + 1  # and one of rank 0, which looks at the zone first
     before = zone.stats()["connections"]
     zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000, every=3, times=None)
-    zone.inject("drop-after", Api.DATA_OBJ_PUT_AN, every=3, skip=1, times=count // 3 if FULL else 60)
-    options = ("--operation", "put_sync", "--sessions-per-rank", str(SESSIONS))
+    zone.inject("drop-after", Api.DATA_OBJ_PUT_AN, every=3, skip=1, times=count // 3 if FULL else 20)
+    options = ("--operation", "put_sync", "--bundle", "never", "--sessions", str(SESSIONS))
     most = 0
     try:
         run = Running(mpingest, *options, root, target, ranks=ranks, environment={})
