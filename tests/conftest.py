@@ -127,6 +127,14 @@ def mpingest(zone: EmbeddedZone, tmp_path: Path) -> CommandLine:
 
 
 @pytest.fixture
+def own_zone(mpingest: CommandLine) -> Iterator[EmbeddedZone]:
+    """A zone of this test alone, which may be killed."""
+    with EmbeddedZone() as zone:
+        mpingest.environment["IRODS_ENVIRONMENT_FILE"] = str(zone.environment_file)
+        yield zone
+
+
+@pytest.fixture
 def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
     """Makes files by relative path below a root; the root."""
 

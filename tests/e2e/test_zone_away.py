@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,6 @@ AWAY_SECONDS = 30.0 if FULL else 2.0
 FILES = 150
 API = {"put_sync": Api.DATA_OBJ_PUT_AN, "register_sync": Api.PHY_PATH_REG_AN}
 SESSIONS = 4
-
-
-@pytest.fixture
-def own_zone(mpingest: CommandLine) -> Iterator[EmbeddedZone]:
-    """A zone that may be killed."""
-    with EmbeddedZone() as zone:
-        mpingest.environment["IRODS_ENVIRONMENT_FILE"] = str(zone.environment_file)
-        yield zone
 
 
 @pytest.mark.parametrize(
