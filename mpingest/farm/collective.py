@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Answer = TypeVar("Answer")
+
+
+class Mergeable(Protocol):
+    """What ranks have counted. ``merge`` is associative; ``unpack`` is the inverse of ``pack``."""
+
+    def merge(self, other: Self) -> None: ...  # noqa: D102
+    def pack(self) -> bytes: ...  # noqa: D102
+    @classmethod
+    def unpack(cls, data: bytes) -> Self: ...  # noqa: D102
 
 
 def on_first(comm: MPI.Comm | None, task: Callable[[], Answer]) -> Answer:
@@ -73,22 +82,19 @@ def ranks_of_host(comm: MPI.Comm | None) -> MPI.Comm | None:
     return host if host.size > 1 else None
 
 
-def reduce_bytes(comm: MPI.Comm | None, data: bytes, merge: Callable[[bytes, bytes], bytes]) -> bytes | None:
-    """What all ranks' data come to when merged, on rank 0; None on the others. Collective.
+def merge_on_first(comm: MPI.Comm | None, mine: Mergeable) -> None:
+    """Merge what all ranks have counted into that of rank 0; that of the others may be merged in part. Collective.
 
-    merge: associative. Ranks send along a binomial tree, so that none hears of more than log2(ranks) others.
+    Ranks send along a binomial tree, so that none hears of more than log2(ranks) others.
     """
-    if comm is None:
-        return data
     step = 1
-    while step < comm.size:
+    while comm is not None and step < comm.size:
         if comm.rank & step:
-            _send(comm, data, comm.rank - step)
-            return None
+            _send(comm, mine.pack(), comm.rank - step)
+            return
         if comm.rank + step < comm.size:
-            data = merge(data, _receive(comm, comm.rank + step))
+            mine.merge(mine.unpack(_receive(comm, comm.rank + step)))
         step *= 2
-    return data
 
 
 def _send(comm: MPI.Comm, data: bytes, destination: int) -> None:

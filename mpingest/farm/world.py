@@ -71,12 +71,13 @@ _LAUNCHERS = (
 
 
 def open_world_if_launched(environ: Mapping[str, str] = os.environ) -> MPI.Comm | None:
-    """COMM_WORLD as ``open_world`` gives it, or None where nothing hints at a launcher.
+    """COMM_WORLD as ``open_world`` gives it, or None for a world of one rank, where nothing hints at a launcher, too.
 
     For what can do without MPI: loading it takes a tenth of a second, and not every login node has one.
     """
     launched = any(name.startswith(_LAUNCHERS) and not name.startswith("MPINGEST_") for name in environ)
-    return open_world() if launched else None
+    comm = open_world() if launched else None
+    return comm if comm is not None and comm.size > 1 else None
 
 
 def check_world(size: int, environ: Mapping[str, str]) -> None:

@@ -236,7 +236,10 @@ class EntryIngestor:
 
     def listing(self, relative: bytes) -> dict[str, list[Replica]]:
         """The replicas in the directory's collection by logical path. Raises RequestError, ZoneGone, UnusableName."""
-        collection = self.subjects.naming.of(relative).path
+        return self.objects_in(self.subjects.naming.of(relative).path)
+
+    def objects_in(self, collection: str) -> dict[str, list[Replica]]:
+        """The replicas in a collection by logical path. Raises RequestError, ZoneGone."""
         found: dict[str, list[Replica]] = {}
         for replica in self.retry.run(lambda: list(self.catalog.listing(collection))):
             found.setdefault(f"{collection}/{replica.name}", []).append(replica)

@@ -23,6 +23,7 @@ from typing import Any
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.jobs.spec import JobSpec
 from mpingest.manifest.segment import sealed_segments
+from mpingest.manifest.table import JobAttributes
 
 HEARTBEAT_SECONDS = 10.0
 """How often a run touches its lock."""
@@ -456,6 +457,11 @@ class CannotRecord(MpingestError):
     """The job directory takes no more."""
 
     exit_code = ExitCode.STOPPED_EARLY
+
+
+def attributes_of(spec: JobSpec, run: int) -> JobAttributes:
+    """Where tables that are written here come from."""
+    return JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
 
 
 @contextmanager

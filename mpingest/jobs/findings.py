@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-import numpy as np
-
 from mpingest.ingest.entry import Result
 from mpingest.jobs import tally
 from mpingest.jobs.differences import Difference, Kind
@@ -18,7 +16,6 @@ from mpingest.jobs.directory import own_trouble
 from mpingest.jobs.recorder import Recorder
 from mpingest.manifest.block import directory_key, directory_path
 from mpingest.manifest.states import DirectoryState
-from mpingest.scan.entries import EntryBatch
 
 _NUMBERS = ("directories", "compared", "summed", "unsummed", "excluded", "repairable", "commands")
 
@@ -144,7 +141,4 @@ class Findings(Recorder):
         if row is None:
             self.segments.record_directory(difference.path, DirectoryState.FAILED)  # so that its collection is made
             return
-        parent, _, name = difference.path.rpartition(b"/")
-        batch = EntryBatch.build([name], row.reshape(1))
-        columns = ((mark.change, "u1"), (mark.outcome, "u1"), (mark.code, "<i4"))
-        self.segments.record(parent, batch, *(np.array([value], dtype) for value, dtype in columns))
+        self._record_one(difference.path, row, mark.change, mark.outcome, mark.code)

@@ -7,7 +7,6 @@ afterwards, slice by slice, so that ranks share the files of a large directory.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,7 +37,7 @@ from mpingest.jobs.differences import (
     content_mark,
     differ,
 )
-from mpingest.jobs.directory import JobDirectory, RunDirectory
+from mpingest.jobs.directory import JobDirectory, RunDirectory, attributes_of
 from mpingest.jobs.findings import Findings, Totals
 from mpingest.jobs.log import open_log
 from mpingest.jobs.profile import Profile
@@ -51,7 +50,6 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.diff import Comparison, DirectoryDiff
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
-from mpingest.manifest.table import JobAttributes
 from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.entries import EntryBatch
 from mpingest.scan.links import LinkRule
@@ -90,13 +88,6 @@ class Examiner(EntryIngestor):
             return self.retry.run(lambda: entry.catalog.checksum(entry.logical, replica=replica))
 
         return self.subjects.work_on(relative, row, ask)
-
-    def objects_in(self, collection: str) -> dict[str, list[Replica]]:
-        """The replicas in a collection by logical path. Raises RequestError, ZoneGone."""
-        found: dict[str, list[Replica]] = {}
-        for replica in self.retry.run(lambda: list(self.catalog.listing(collection))):
-            found.setdefault(f"{collection}/{replica.name}", []).append(replica)
-        return found
 
     def _claim(self, entry: Entry) -> Claim:
         operation = self._operation(entry)
@@ -332,7 +323,7 @@ class _Inspection(Visit):
 def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Iterator[tuple[Inspector, Tools]]:
     """What a rank works with; it counts in ``totals``. Raises MpingestError where it can't be had."""
     spec, directory, options = opened.spec, opened.directory, opened.options
-    attributes = JobAttributes(spec.name, spec.root, spec.target, directory.number, socket.gethostname())
+    attributes = attributes_of(spec, directory.number)
     with ExitStack() as stack:
         logger = stack.enter_context(open_log(directory.log, options.log, rank, spec.name, directory.number))
         subjects = stack.enter_context(open_subjects(spec, options, logger))

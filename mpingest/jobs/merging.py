@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from mpingest.errors import MpingestError
 from mpingest.farm.collective import deal, on_first
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
-from mpingest.jobs.directory import JobDirectory, own_trouble
+from mpingest.jobs.directory import JobDirectory, attributes_of, own_trouble
 from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec
 from mpingest.manifest.checkpoint import Checkpoint
@@ -130,7 +129,7 @@ def merge_segments(
         if not segments:
             return None
         output = Path(job.checkpoint)
-        attributes = JobAttributes(spec.name, spec.root, spec.target, run, socket.gethostname())
+        attributes = attributes_of(spec, run)
         try:
             result = merge_shared(comm, output if exists else None, segments, output, attributes, check=check)
         except DamagedTable as error:

@@ -6,7 +6,6 @@ Rank 0 finds the job; every rank visits; rank 0 adds up.
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpingest.errors import ExitCode, MpingestError
-from mpingest.farm.collective import on_first, ranks_of_host, reduce_bytes
+from mpingest.farm.collective import merge_on_first, on_first, ranks_of_host
 from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs import tally
-from mpingest.jobs.directory import JobDirectory
+from mpingest.jobs.directory import JobDirectory, attributes_of
 from mpingest.jobs.forecast import Forecast
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.planner import NoZone, needs_zone, open_planner
@@ -39,7 +38,6 @@ from mpingest.jobs.units import Subtree
 from mpingest.manifest.checkpoint import Checkpoint, Summary
 from mpingest.manifest.merge import merge
 from mpingest.manifest.states import Change, Outcome
-from mpingest.manifest.table import JobAttributes
 from mpingest.scan.entries import entry_row
 
 if TYPE_CHECKING:
@@ -116,14 +114,11 @@ def plan(request: Request) -> Plan:
     """
     began = time.monotonic()
     comm = open_world_if_launched()
-    if comm is not None and comm.size == 1:
-        comm = None
     with stops_as_errors():
         found = on_first(comm, lambda: _find(request))
         with abort_on_error(comm), _checkpoint(comm, found) as (checkpoint, notes):
-            mine, stalled = _foresee(comm, found, checkpoint, request)
-            total = reduce_bytes(comm, mine.pack(), _merged)
-        forecast = Forecast.unpack(total) if total is not None else mine
+            forecast, stalled = _foresee(comm, found, checkpoint, request)
+            merge_on_first(comm, forecast)
         seconds = time.monotonic() - began
         return on_first(comm, lambda: _conclude(request, found, forecast, notes, stalled, seconds=seconds))
 
@@ -250,7 +245,7 @@ def _merge_into(directory: str, found: Found) -> tuple[str, list[str]]:
             for link, segment in segments.items():
                 link.unlink(missing_ok=True)
                 link.symlink_to(segment)
-            result = merge(previous, list(segments), output, _attributes(found))
+            result = merge(previous, list(segments), output, attributes_of(found.spec, found.run))
         except OSError as error:
             if all(segment.exists() for segment in segments.values()):
                 raise _no_room(error) from error
@@ -259,10 +254,6 @@ def _merge_into(directory: str, found: Found) -> tuple[str, list[str]]:
             damaged = [segments[error.path] for error in result.damaged]
             return str(output), [f"{path} is damaged: a run looks again at what it held" for path in damaged]
     raise MpingestError("a run of the job is merging what it has recorded: try again in a minute")
-
-
-def _attributes(found: Found) -> JobAttributes:
-    return JobAttributes(found.spec.name, found.spec.root, found.spec.target, found.run, socket.gethostname())
 
 
 def _no_room(error: OSError) -> MpingestError:
@@ -289,12 +280,6 @@ def _foresee(
             limits=limits,
         )
     return forecast, result.stalled
-
-
-def _merged(first: bytes, second: bytes) -> bytes:
-    forecast = Forecast.unpack(first)
-    forecast.merge(Forecast.unpack(second))
-    return forecast.pack()
 
 
 def _refusal(forecast: Forecast, options: RunOptions) -> str:

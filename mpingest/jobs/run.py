@@ -388,11 +388,11 @@ def _farm(
     """The farm over the roots."""
     comm = world.comm
     counts = tally.new_counts()
-    rank, workers = (comm.rank, max(1, comm.size - 1)) if comm is not None else (COORDINATOR, 1)
+    rank, workers = (comm.rank, comm.size - 1) if comm is not None else (COORDINATOR, 1)
     limits = first_limits(options, workers)
     with abort_on_error(comm), ExitStack() as stack:
         pipeline = tools = helm = None
-        if rank != COORDINATOR or comm is None or comm.size == 1:
+        if rank != COORDINATOR or comm is None:
             tools = stack.enter_context(open_tools(rank, opened, options))
             pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, limits.rates.part(workers)))
         if rank == COORDINATOR:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.errors import ExitCode, MpingestError
-from mpingest.farm.collective import on_first, reduce_bytes
+from mpingest.farm.collective import merge_on_first, on_first
 from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.transport import FarmResult, all_rows, run_farm
 from mpingest.farm.worker import COORDINATOR
@@ -107,8 +107,6 @@ def scan(request: Request) -> Found:
     """Scan a tree in this MPI world, or alone. Collective. Raises MpingestError, the same on all ranks."""
     began = time.monotonic()
     comm = open_world_if_launched()
-    if comm is not None and comm.size == 1:
-        comm = None
     with stops_as_errors():
         plan = on_first(comm, lambda: _plan(request, comm))
         ready = time.monotonic()
@@ -127,11 +125,11 @@ def _survey_and_merge(comm: MPI.Comm | None, plan: _Plan, request: Request) -> t
     try:
         census, row, result = _survey(comm, plan, request)
         ranks = _gathered(comm, row)
-        total = reduce_bytes(comm, census.pack(), _merged) if comm is not None else None
+        merge_on_first(comm, census)
     except BaseException:
         _remove(plan.scratch)  # now: the whole world ends here
         raise
-    return Census.unpack(total) if total is not None else census, ranks, _why_stopped(ranks, result)
+    return census, ranks, _why_stopped(ranks, result)
 
 
 def _plan(request: Request, comm: MPI.Comm | None) -> _Plan:
@@ -234,12 +232,6 @@ class _Watch:
 def _gathered(comm: MPI.Comm | None, row: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """Every rank's row, ``RANK_DTYPE``, shape (ranks,)."""
     return all_rows(comm, row.view(np.int64)).view(RANK_DTYPE)[:, 0]
-
-
-def _merged(first: bytes, second: bytes) -> bytes:
-    census = Census.unpack(first)
-    census.merge(Census.unpack(second))
-    return census.pack()
 
 
 def _why_stopped(ranks: npt.NDArray[np.void], result: FarmResult) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -26,7 +25,7 @@ from mpingest.ingest.subject import Subjects
 from mpingest.ingest.traffic import Traffic
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
-from mpingest.jobs.directory import JobDirectory, RunDirectory
+from mpingest.jobs.directory import JobDirectory, RunDirectory, attributes_of
 from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder, Records
@@ -35,7 +34,6 @@ from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.subtrees import SubtreeFile
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.segment import SegmentWriter
-from mpingest.manifest.table import JobAttributes
 from mpingest.scan.entries import entry_row
 from mpingest.scan.pool import StatPool
 
@@ -126,7 +124,7 @@ class Tools:
 def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tools]:
     """The tools of one rank. Raises MpingestError where they can't be had."""
     spec, run = opened.spec, opened.run
-    attributes = JobAttributes(spec.name, spec.root, spec.target, run.number, socket.gethostname())
+    attributes = attributes_of(spec, run.number)
     with ExitStack() as stack:
         logger = stack.enter_context(open_log(run.log, options.log, rank, spec.name, run.number))
         checkpoint = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mpingest.errors import ExitCode, MpingestError
-from mpingest.farm.collective import on_first, reduce_bytes
+from mpingest.farm.collective import merge_on_first, on_first
 from mpingest.farm.transport import run_farm
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
@@ -101,17 +101,14 @@ def verify(request: Request) -> Verification:
     """
     began = time.monotonic()
     comm = open_world_if_launched()
-    if comm is not None and comm.size == 1:
-        comm = None
     with stops_as_errors(), ExitStack() as stack:
         found = on_first(comm, lambda: _find(stack, request))
         leftovers = merge_segments(comm, found.job, found.spec)
         opened = on_first(comm, lambda: _open(found, request))
         with abort_on_error(comm):
-            mine, stalled = _inspect(comm, opened, request.names)
-            packed = reduce_bytes(comm, mine.pack(), _merged)
+            totals, stalled = _inspect(comm, opened, request.names)
+            merge_on_first(comm, totals)
         marked = merge_segments(comm, found.job, found.spec)
-        totals = Totals.unpack(packed) if packed is not None else mine
         notes = [*found.notes, *notes_on(leftovers), *notes_on(marked)]
         seconds = time.monotonic() - began
         return on_first(comm, lambda: _conclude(opened, totals, seconds, notes, stalled))
@@ -177,12 +174,6 @@ def _inspect(comm: MPI.Comm | None, opened: OpenVerification, names: int) -> tup
             steer=helm.steer if helm else None,
         )
     return totals, result.stalled
-
-
-def _merged(first: bytes, second: bytes) -> bytes:
-    totals = Totals.unpack(first)
-    totals.merge(Totals.unpack(second))
-    return totals.pack()
 
 
 def _conclude(
