@@ -419,7 +419,7 @@ def test_no_trace_is_left(mpingest: CommandLine, plan: Planner, make_tree: MakeT
 
 
 STOPS = """
-import os, signal
+import os, signal, time
 from mpingest.handler.core import Core
 
 class event_handler(Core):
@@ -430,6 +430,7 @@ class event_handler(Core):
         event_handler.made += 1
         if event_handler.made == 25:
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)  # until it has been noticed
 """
 
 
