@@ -1,9 +1,10 @@
 """On the cluster: a Slurm of our own on loopback, and what users do with it.
 
-cluster          its daemons, as processes of the test session
-conftest         the command line on a login node; runs that last as long as they are to
-test_submit      jobs that are handed over, listed, killed, cancelled, stopped and queued again
-test_jobscripts  every script of jobscripts/, and the commands of its README
+cluster             its daemons, as processes of the test session
+conftest            the command line on a login node; runs that last as long as they are to
+test_submit         jobs that are handed over, listed, killed, cancelled, stopped and queued again
+test_jobscripts     every script of jobscripts/
+test_documentation  the commands of README.md and jobscripts/README.md
 
 What takes minutes is only run with MPINGEST_TEST_FULL=1. Without Slurm (Debian: slurm-wlm and munge) all is skipped.
 """

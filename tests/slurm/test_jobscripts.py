@@ -1,4 +1,4 @@
-"""Every script of jobscripts/ for Slurm does what it says, edited as its user does; all are clean; so is the README."""
+"""Every script of jobscripts/ for Slurm does what it says, edited as its user does; all are clean and documented."""
 
 from __future__ import annotations
 
@@ -148,31 +148,3 @@ def test_requeue_until_done(desk: Desk, session: iRODSSession, plain_tree: Path,
     gate.open()
     assert desk.cluster.wait(batch_job) == Ended("COMPLETED", 0)
     assert assert_registered(session, plain_tree, target) == 20
-
-
-def test_the_commands_of_the_readme(desk: Desk, session: iRODSSession, plain_tree: Path, target: str) -> None:
-    """Also of register.sbatch and array-of-roots.sbatch."""
-    roots = [plain_tree / f"dir{number}" for number in (0, 1)]
-    roots_file = desk.directory / "roots.txt"
-    roots_file.write_text("".join(f"{root}\n" for root in roots))
-    desk.edited("register.sbatch", ROOT=plain_tree, TARGET=f"{target}/registered")
-    desk.edited("array-of-roots.sbatch", ROOTS=roots_file, TARGET=f"{target}/array")
-    environment = desk.on_cluster.environment | {"ROOT": str(plain_tree), "TARGET": f"{target}/mine"}
-    blocks = re.findall(r"(?ms)^```bash\n(.*?)^```", (JOBSCRIPTS / "README.md").read_text())
-    commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) == 8
-    said = {}
-    for command in commands:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=desk.directory, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, (command, done.stderr)
-        said[command] = done.stdout
-    assert "a world of 2" in said[commands[0]]
-    assert re.search(rf"(?m)^a-tree-\w+ +done +1 +20 +20 +0  {plain_tree}  {target}/registered$", said["mpingest list"])
-    assert assert_registered(session, plain_tree, f"{target}/registered") == 20
-    assert sum(assert_registered(session, root, f"{target}/array/{root.name}") for root in roots) == 10
-    assert "scontrol requeue" in (desk.directory / "mine.sbatch").read_text()
-    until(lambda: not desk.cluster.run("squeue", "--noheader"), "the end of all batch jobs")
-    assert assert_registered(session, plain_tree, f"{target}/mine") == 20
-    assert said["mpingest status mine"].startswith("job mine: ")
