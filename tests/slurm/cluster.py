@@ -142,6 +142,11 @@ class Cluster:
         fields = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in shown]
         return Ended(fields[0]["JobState"], max(int(field["ExitCode"].split(":")[0]) for field in fields))
 
+    def ranks(self, job: str) -> dict[int, int]:
+        """Processes of a batch job's first step, by rank."""
+        lines = self.run("scontrol", "listpids", f"{job}.0").splitlines()[1:]
+        return {int(rank): int(pid) for pid, _, _, _, rank in map(str.split, lines)}
+
     def cancel_all(self) -> None:
         """Have no job any more."""
         self.run("scancel", "--quiet", "--full", f"--user={os.geteuid()}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,12 @@ from tests.slurm.cluster import HINT, Cluster, batch_environment, is_installed
 
 only_full = pytest.mark.skipif(not os.environ.get("MPINGEST_TEST_FULL"), reason="long: MPINGEST_TEST_FULL=1 runs it")
 """Marks what would make the quick profile slow."""
+
+
+RANKS = ("--nodes", "1", "--ntasks-per-node", "3")
+"""Options of ``mpingest submit``."""
+PUT = ("--operation", "put_sync", "--job-name", "lab")
+"""Options of ``mpingest start``."""
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +45,21 @@ def on_cluster(mpingest: CommandLine, cluster: Cluster) -> CommandLine:
     """The command line on a login node."""
     mpingest.environment = batch_environment(mpingest.environment) | cluster.environment
     return mpingest
+
+
+def submitted(on_cluster: CommandLine, *arguments: str | Path) -> str:
+    """``mpingest submit`` of the job lab; the batch job's id."""
+    done = on_cluster("submit", *arguments)
+    assert done.returncode == 0, done.stderr
+    job, _, batch_job = done.stdout.partition(",")[0].rpartition(" batch job ")
+    assert job == "job lab:"
+    return batch_job
+
+
+def status(on_cluster: CommandLine) -> dict[str, Any]:
+    """What ``mpingest status`` says of the job lab."""
+    found: dict[str, Any] = json.loads(on_cluster("status", "--json", "lab").stdout)
+    return found
 
 
 @dataclass

@@ -1,12 +1,10 @@
-"""``mpingest submit``, ``list`` and ``status`` on a real Slurm."""
+"""``mpingest submit``, ``list`` and ``status``: jobs that are handed over, listed, stopped and queued again."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from irods.session import iRODSSession
@@ -14,25 +12,7 @@ from irods.session import iRODSSession
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import Gate, only_full
-
-RANKS = ("--nodes", "1", "--ntasks-per-node", "3")
-PUT = ("--operation", "put_sync", "--job-name", "lab")
-
-
-def submitted(on_cluster: CommandLine, *arguments: str | Path) -> str:
-    """``mpingest submit``; the batch job's id."""
-    done = on_cluster("submit", *arguments)
-    assert done.returncode == 0, done.stderr
-    job, _, batch_job = done.stdout.partition(",")[0].rpartition(" batch job ")
-    assert job == "job lab:"
-    return batch_job
-
-
-def status(on_cluster: CommandLine) -> dict[str, Any]:
-    """What ``status`` says of the job."""
-    found: dict[str, Any] = json.loads(on_cluster("status", "--json", "lab").stdout)
-    return found
+from tests.slurm.conftest import PUT, RANKS, Gate, only_full, status, submitted
 
 
 def test_from_queue_to_end(
@@ -65,22 +45,6 @@ def test_from_queue_to_end(
     assert (listed["state"], listed["run"], listed["holder"]) == ("done", 2, None)
     assert listed["summary"]["total"]["requests"] == 0
     assert os.fsencode(listed["job"]["root"]) == os.fsencode(tree)
-
-
-def test_a_rank_that_is_killed_ends_the_run_and_the_next_one_does_the_rest(
-    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
-) -> None:
-    first = submitted(on_cluster, *RANKS, tree, target, "--", *PUT, *gate.options)
-    until(lambda: gate.is_reached, "the run")
-    os.kill(status(on_cluster)["holder"]["pid"], signal.SIGKILL)
-    assert cluster.wait(first).state == "FAILED"
-    assert status(on_cluster)["state"] == "dead"
-    assert on_cluster("status", "lab").stdout.startswith("job lab: dead, ")
-    gate.open()
-    again = submitted(on_cluster, *RANKS, tree, target, "--", *PUT)
-    assert cluster.wait(again) == Ended("COMPLETED", 0)
-    assert_put(session, tree, target)
-    assert status(on_cluster)["state"] == "done"
 
 
 def test_what_is_stopped_early_is_queued_again(
@@ -143,15 +107,6 @@ def test_what_is_cancelled_is_done_by_the_next(
     gate.open()
     cluster.wait(submitted(on_cluster, *RANKS, tree, target, "--", *PUT))
     assert_put(session, tree, target)
-
-
-def test_srun_without_a_fitting_pmi_is_refused(on_cluster: CommandLine, tree: Path, target: str) -> None:
-    on_cluster.prefix = ("srun", "--mpi=none", "--ntasks=3")
-    done = on_cluster("start", tree, target)
-    assert done.returncode == 1
-    assert done.stderr.count("the launcher started 3 processes (SLURM_STEP_NUM_TASKS)") == 1
-    assert "use srun --mpi=pmi2 (MPICH, Intel MPI), srun --mpi=pmix (Open MPI), or mpiexec" in done.stderr
-    assert not on_cluster.jobs.exists()
 
 
 @pytest.mark.parametrize(
