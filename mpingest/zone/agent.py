@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import signal
 import socket
 import sqlite3
 import time
@@ -182,5 +184,7 @@ def _strike_before(faults: list[Fault]) -> None:
 
 
 def _strike_after(faults: list[Fault]) -> None:
+    if any(fault.action == Action.CRASH for fault in faults):
+        os.kill(os.getpid(), signal.SIGKILL)
     if any(fault.action == Action.DROP_AFTER for fault in faults):
         raise Dropped

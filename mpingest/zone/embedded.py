@@ -95,6 +95,10 @@ class EmbeddedZone:
             self._process.kill()
             self._reap()
 
+    def has_ended(self) -> bool:
+        """Whether the server has come to its end, by itself or killed; ``kill`` it before it is started again."""
+        return self._process is None or self._process.poll() is not None
+
     def close(self) -> None:
         """Stop the server, and remove the directory where it is a temporary one."""
         self.stop()

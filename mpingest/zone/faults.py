@@ -1,4 +1,4 @@
-"""Faults on demand: a request that fails, a connection that drops, a wait, a refused login."""
+"""Faults on demand: a request that fails, a connection that drops, a crash, a wait, a refused login."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Action(StrEnum):
     """Close the connection, nothing done."""
     DROP_AFTER = "drop-after"
     """Do it, commit it, then close the connection without an answer."""
+    CRASH = "crash"
+    """Do it, commit it, then the whole server dies of SIGKILL."""
     DELAY = "delay"
     """Wait ``seconds`` first."""
 

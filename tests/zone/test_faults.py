@@ -62,6 +62,23 @@ def test_a_connection_drops(
     assert names(zone_session, collection) == done
 
 
+def test_a_crash() -> None:
+    with EmbeddedZone() as zone:
+        with make_session(zone.environment_file) as session:
+            zone.inject(Action.CRASH, Api.PHY_PATH_REG_AN, skip=1)
+            path, wire = f"/{zone.zone}/home/{zone.user}", Wire(session)
+            assert register(wire, path, 0) == 0
+            assert not zone.has_ended()
+            with pytest.raises(OSError):
+                register(wire, path, 1)
+        zone.kill()
+        assert zone.has_ended()
+        zone.start()
+        assert not zone.has_ended()
+        with make_session(zone.environment_file) as session:
+            assert names(session, path) == {"object0", "object1"}
+
+
 def test_a_delay(zone: EmbeddedZone, zone_session: iRODSSession, collection: str) -> None:
     zone.inject(Action.DELAY, Api.PHY_PATH_REG_AN, seconds=0.3)
     start = time.monotonic()
