@@ -65,10 +65,15 @@ def own_rank() -> str:
     return os.environ.get("PMI_RANK", "0")
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """Accidents can happen from now on."""
     segment.SEAL_ROWS = SEAL_ROWS
     table.LIMITS = table.BlockLimits(rows=64, name_bytes=4096, directories=64, path_bytes=4096)
     merge.FAN_IN, merge.RANGE_ROWS, ranges.WINDOW_ROWS = 4, 50, 256
     for name, (owner, attribute) in STEPS.items():
         setattr(owner, attribute, with_accident(name, getattr(owner, attribute)))
+
+
+if __name__ == "__main__":
+    prepare()
     cli.main()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,8 +19,8 @@ from mpingest.manifest.diff import TICK_NS
 from mpingest.manifest.verify import verify
 from mpingest.scan.entries import EntryBatch
 from mpingest.zone.embedded import EmbeddedZone
-from tests.conftest import mpiexec
 from tests.e2e.checking import assert_put
+from tests.e2e.worlds import begin, kill_all
 
 RANKS = 4
 FILES = {f"dir{number % 5}/sub{number % 3}/file{number}": b"x" * (number + 1) for number in range(120)}
@@ -73,16 +71,8 @@ class Job:
         return job / "checkpoint.h5"
 
     def begin(self, ranks: int, accident: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.e2e.crash.accident", "start", *OPTIONS, str(self.root), self.target]
         environment = self.environment | ({"ACCIDENT": accident} if accident else {})
-        return subprocess.Popen(
-            [mpiexec(), "-n", str(ranks), *command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return begin("tests.e2e.crash.accident", ranks, ["start", *OPTIONS, self.root, self.target], environment)
 
     def run(self, ranks: int = RANKS, accident: str = "") -> subprocess.CompletedProcess[str]:
         """A run to its end."""
@@ -129,31 +119,6 @@ class Job:
         assert sorted(os.listdir(self.checkpoint.parent)) == ["checkpoint.h5", "job.json", "runs"]
         assert not list(self.checkpoint.parent.rglob("*.tmp"))
         assert not list(self.checkpoint.parent.rglob("rank*.h5"))
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """SIGKILL to mpiexec and what it started, each in a session of its own."""
-    for pid in [process.pid, *ranks_of(process)]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    process.wait()
-
-
-def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    """The processes of the ranks, so far as they have begun."""
-    found, left = [], [process.pid]
-    while left:
-        pid = left.pop()
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if b"tests.e2e.crash.accident" in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != process.pid:
-                found.append(pid)
-        except OSError:
-            continue
-        left += map(int, children)
-    return found
 
 
 @pytest.fixture

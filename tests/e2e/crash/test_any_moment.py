@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from irods.session import iRODSSession
 
-from .conftest import RANKS, Job, kill_all, ranks_of
+from tests.e2e.worlds import kill_all, ranks_of
+
+from .conftest import RANKS, Job
 
 SEEDS = range(100 if "MPINGEST_TEST_FULL" in os.environ else 4)
 LONGEST_SECONDS = 3.0
