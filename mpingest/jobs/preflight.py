@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from irods.exception import NetworkException, iRODSException
 from irods.models import Collection, CollectionAccess, Group, User
 
 from mpingest.errors import MpingestError
@@ -13,9 +16,22 @@ from mpingest.handler.operations import Operation
 from mpingest.ingest.delete import COMPATIBLE
 from mpingest.ingest.names import MAX_PATH
 from mpingest.ingest.resources import Resources
+from mpingest.ingest.statuses import login_error, status_name
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Raises MpingestError where the zone refuses to answer, or doesn't."""
+    try:
+        yield
+    except (NetworkException, OSError, iRODSException, KeyError) as error:  # a KeyError is a code without a class
+        code = login_error(error).status
+        raise MpingestError(
+            f"the zone was asked and gave no answer: {status_name(code)} ({code}): try again"
+        ) from error
 
 
 def checked_target(target: str, zone: str | None = None) -> str:
@@ -48,6 +64,7 @@ def checked_jobs_directory(path: str, root: bytes) -> str:
     return real
 
 
+@_asking()
 def check_writable(session: Any, target: str) -> None:
     """Raises MpingestError where the user can't write to the target, or to its nearest parent that exists."""
     if session.data_objects.exists(target):
@@ -79,6 +96,7 @@ def check_delete_mode(handler: Handler, session: Any, meta: dict[str, Any]) -> N
         )
 
 
+@_asking()
 def check_may_relocate(handler: Handler, session: Any, meta: dict[str, Any]) -> None:
     """Raises MpingestError where files are registered, but the user may not say that they have another path now."""
     kind = session.users.get(session.username, session.zone).type
@@ -98,6 +116,7 @@ def check_delete_unknown(handler: Handler) -> None:
             raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
 
 
+@_asking()
 def checked_hierarchies(session: Any, name: str | None, operation: Operation) -> dict[str, str]:
     """Ways down to leaves (see ``Resources.hierarchies``).
 

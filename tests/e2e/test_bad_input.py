@@ -11,6 +11,7 @@ from irods.session import iRODSSession
 
 from mpingest.jobs.directory import JobDirectory
 from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.numbers import Api
 from tests.conftest import CommandLine, powerless
 
 
@@ -112,6 +113,17 @@ def test_unknown_user(mpingest: CommandLine, root: Path, zone: EmbeddedZone, tmp
 def test_zone_down(mpingest: CommandLine, root: Path, zone: EmbeddedZone, tmp_path: Path, target: str) -> None:
     mpingest.environment |= login_files(zone, tmp_path, password="x", port=1)
     assert_refused(mpingest, root, target, says="does not answer", ranks=2)
+
+
+@pytest.mark.parametrize("skip", range(4))
+def test_a_zone_that_breaks_off_while_it_is_asked(
+    mpingest: CommandLine, root: Path, zone: EmbeddedZone, target: str, skip: int
+) -> None:
+    zone.inject("drop-before", Api.GEN_QUERY_AN, skip=skip, times=None)
+    try:
+        assert_refused(mpingest, root, target, says="gave no answer: NETWORK_FAILURE (-1)")
+    finally:
+        zone.clear_faults()
 
 
 def test_no_environment(mpingest: CommandLine, root: Path, tmp_path: Path, target: str) -> None:
