@@ -131,10 +131,12 @@ class EntryIngestor:
         """Do about the entry what its operation wants done. Raises ZoneGone, Interrupted, nothing else."""
         try:
             return self.subjects.work_on(relative, row, lambda entry: self._ingest(entry, known))
-        except Vanished as error:
-            self.logger.info("skipped", path=os.fsdecode(self.subjects.path(relative)), reason=str(error))
-            return Result(Outcome.SKIPPED, reason=str(error))
         except (RequestError, *REFUSALS) as error:
+            path = self.subjects.path(relative)
+            # Of a file that the server was to read, only a look tells whether it is still there.
+            if isinstance(error, Vanished) or (isinstance(error, RequestError) and is_gone(path)):
+                self.logger.info("skipped", path=os.fsdecode(path), reason=str(error))
+                return Result(Outcome.SKIPPED, reason=str(error))
             # Of an object that moved along with its collection, only what is recorded tells the replica to relocate.
             moved = known.situation in (Situation.MOVED, Situation.MOVED_CHANGED)
             return replace(failed(error), unrecorded=moved)

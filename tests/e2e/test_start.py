@@ -458,9 +458,16 @@ def test_times_far_away(
     assert mpingest.start(root, target, "--operation", operation)["total"]["requests"] == 0
 
 
+@pytest.mark.parametrize("options", [("--operation", "put_sync"), ("--checksum",)])
 def test_a_file_that_vanishes_is_no_failure(
-    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+    mpingest: CommandLine,
+    make_tree: MakeTree,
+    session: iRODSSession,
+    tmp_path: Path,
+    target: str,
+    options: tuple[str, ...],
 ) -> None:
+    """Whether mpingest is to read it, or the server."""
     script = tmp_path / "handler.py"
     script.write_text(
         "import os\n"
@@ -470,7 +477,7 @@ def test_a_file_that_vanishes_is_no_failure(
         "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
     )
     root = make_tree({"brief": b"content", "stays": b"content"})
-    options = ("--operation", "put_sync", "--event-handler", script)
+    options = (*options, "--event-handler", str(script))
     assert mpingest.start(root, target, *options)["exit_code"] == 0
     assert list(objects_below(session, target)) == ["stays"]
     again = mpingest.start(root, target, *options)["total"]
