@@ -111,7 +111,7 @@ REPLICA_STATES = ("stale", "good", "intermediate", "read-locked", "write-locked"
 
 _DATA_ID, _COLLECTION_ID = 401, 500
 _DATA_NAME, _REPLICA_NUMBER, _DATA_SIZE, _DATA_PATH = 403, 404, 407, 410
-_REPLICA_STATUS, _CHECKSUM, _MODIFY_TIME, _COLLECTION_NAME, _PARENT_NAME = 413, 415, 420, 501, 502
+_REPLICA_STATUS, _CHECKSUM, _CREATE_TIME, _MODIFY_TIME, _COLLECTION_NAME, _PARENT_NAME = 413, 415, 419, 420, 501, 502
 _LISTING_COLUMNS = (
     _DATA_ID,
     _DATA_NAME,
@@ -121,6 +121,7 @@ _LISTING_COLUMNS = (
     _REPLICA_STATUS,
     _CHECKSUM,
     _MODIFY_TIME,
+    _CREATE_TIME,
 )
 _AVU_COLUMNS = (600, 601, 602)
 
@@ -138,8 +139,9 @@ logging.getLogger("irods").setLevel(logging.CRITICAL + 1)  # its failures come b
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica of a data object. size: bytes; mtime: seconds since the epoch; status: see ``REPLICA_STATES``.
+    """One replica of a data object. size: bytes; status: see ``REPLICA_STATES``.
 
+    mtime, created: seconds since the epoch; created is when by the server's clock
     object_id: that of the data object; whatever is made later has a higher one
     """
 
@@ -151,11 +153,17 @@ class Replica:
     status: int
     checksum: str
     mtime: int
+    created: int
 
     @property
     def good(self) -> bool:
         """Whether it holds what the object is."""
         return self.status == GOOD
+
+    @property
+    def has_mtime_of_file(self) -> bool:
+        """Whether ``mtime`` is for sure not the time of its writing, but that of a file, and was over by then."""
+        return self.mtime < self.created
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,8 +391,8 @@ class Catalog:
 
     def _replicas(self, conditions: dict[int, str]) -> Iterator[Replica]:
         for row in self._rows(_LISTING_COLUMNS, conditions):
-            object_id, name, number, size, path, status, checksum, mtime = row
-            yield Replica(int(object_id), name, int(number), int(size), path, int(status), checksum, int(mtime))
+            object_id, name, number, size, path, status, checksum, *times = row
+            yield Replica(int(object_id), name, int(number), int(size), path, int(status), checksum, *map(int, times))
 
     def _count(self, column: int, conditions: dict[int, str]) -> int:
         return sum(int(count) for (count,) in self._rows((column,), conditions, SELECT_COUNT))

@@ -46,7 +46,7 @@ def compare_content(
     same_size = [replica for replica in good if replica.size == int(row["size"])]
     if not same_size:
         return Finding(adopted=False)
-    if not doubtful and any(replica.mtime == int(row["mtime_ns"]) // NANOSECONDS for replica in same_size):
+    if not doubtful and any(_has_mtime(replica, row) for replica in same_size):
         return Finding(adopted=True)
     return Finding(adopted=is_of_file(same_size[0].checksum or compute(), path))
 
@@ -57,3 +57,11 @@ def compare_registration(row: np.void, physical: str, replicas: list[Replica]) -
     if ours is None:
         return Finding(adopted=False, situation=Situation.ELSEWHERE)
     return Finding(registered_as(ours, row, physical), Situation.FOUND, ours.number)
+
+
+def _has_mtime(replica: Replica, row: np.void) -> bool:
+    """Whether an object that was put has the modify time of its file, and not by chance.
+
+    A file may have changed again in the very second in which it was put.
+    """
+    return replica.has_mtime_of_file and replica.mtime == int(row["mtime_ns"]) // NANOSECONDS

@@ -38,6 +38,34 @@ def other_copy(session: iRODSSession, target: str, tmp_path: Path) -> Iterator[N
     yield
 
 
+def test_an_object_of_the_second_in_which_its_file_changed_is_looked_into(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    """As after a run that was killed when it had put the file, and before it had noted that."""
+    session.collections.create(target)
+    with session.data_objects.open(f"{target}/file", "w") as stored:
+        stored.write(b"before")
+    second = session.data_objects.get(f"{target}/file").modify_time.timestamp()
+    root = make_tree({"file": b"after!"})
+    os.utime(root / "file", (second, second))
+    assert mpingest.start(root, target, "--operation", "put_sync")["total"]["outcome_failed"] == 0
+    assert assert_put(session, root, target) == 1
+
+
+def test_an_object_with_the_time_of_its_file_is_adopted_unread(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, zone: EmbeddedZone, target: str
+) -> None:
+    root = make_tree({"file": b"content"})
+    os.utime(root / "file", (10**9, 10**9))
+    options = ("--operation", "put_sync", "--preserve-mtime")
+    mpingest.start(root, target, *options)
+    zone.reset_counts()
+    total = mpingest.start(root, target, *options, "--ignore-cache")["total"]
+    assert (total["outcome_done"], total["bytes_sent"]) == (1, 0)
+    assert zone.counts()["DATA_OBJ_CHKSUM_AN"] == 0
+    assert_put(session, root, target)
+
+
 AS_REPLICA = ("--operation", "register_as_replica_sync", "--resource", "secondResc")
 
 

@@ -41,7 +41,7 @@ def result(outcome: Outcome, code: int = 0) -> np.void:
 
 
 def replica(number: int = 0, status: int = 1, size: int = 5, path: str = "/data/file", mtime: int = MTIME) -> Replica:
-    return Replica(1, "file", number, size, path, status, "", mtime)
+    return Replica(1, "file", number, size, path, status, "", mtime, created=mtime)
 
 
 DONE, UNSETTLED, FAILED, GONE, SKIPPED = map(
