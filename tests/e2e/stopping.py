@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.conftest import CommandLine, mpiexec
+from tests.e2e.worlds import commands_below
 
 END_SECONDS = 30
 """In which a run has ended that was told to."""
@@ -59,21 +59,3 @@ class Running:
         finally:
             self.process.kill()
         return self.process.returncode, out, err
-
-
-def commands_below(launcher: int, words: bytes) -> list[int]:
-    """Processes below a launcher with these words in their command, in order of their start."""
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
-
-    def is_below(process: int) -> bool:
-        return process == launcher or is_below(parents.get(process, 0)) if process else False
-
-    def is_meant(process: int) -> bool:
-        with contextlib.suppress(OSError):
-            return words in Path("/proc", str(process), "cmdline").read_bytes()
-        return False
-
-    return sorted(pid for pid in parents if pid != launcher and is_below(pid) and is_meant(pid))

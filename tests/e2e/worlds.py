@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -37,14 +38,22 @@ def kill_all(process: subprocess.Popen[str]) -> None:
 
 def ranks_of(process: subprocess.Popen[str]) -> list[int]:
     """The processes of the ranks, so far as they have begun."""
-    found, left = [], [process.pid]
-    while left:
-        pid = left.pop()
-        try:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if _PROGRAMS in Path(f"/proc/{pid}/cmdline").read_bytes() and pid != process.pid:
-                found.append(pid)
-        except OSError:
-            continue
-        left += map(int, children)
-    return found
+    return commands_below(process.pid, _PROGRAMS)
+
+
+def commands_below(launcher: int, words: bytes) -> list[int]:
+    """Processes below a launcher with these words in their command, in order of their start."""
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
+
+    def is_below(process: int) -> bool:
+        return process == launcher or is_below(parents.get(process, 0)) if process else False
+
+    def is_meant(process: int) -> bool:
+        with contextlib.suppress(OSError):
+            return words in Path("/proc", str(process), "cmdline").read_bytes()
+        return False
+
+    return sorted(pid for pid in parents if pid != launcher and is_below(pid) and is_meant(pid))

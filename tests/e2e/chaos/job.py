@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from irods.session import iRODSSession
 
 from mpingest.errors import MpingestError
 from mpingest.zone.embedded import EmbeddedZone
-from tests.e2e.worlds import begin, kill_all
+from tests.e2e.worlds import begin, kill_all, ranks_of
 
 from .check import COMPLETE, Ended, Verdict
 from .program import Meddling
@@ -28,6 +29,7 @@ LONGEST_SECONDS = 120
 POLL_SECONDS = 0.02
 SETTLE_SECONDS = 0.2
 """After which mpingest takes a file's times for final."""
+NETWORK_FAILURE = -1
 CALM = Trouble(ranks=2)
 
 
@@ -120,7 +122,7 @@ class ChaoticJob:
 
     def _watch(self, world: subprocess.Popen[str], trouble: Trouble, random: Random) -> tuple[str, str]:
         """Until its end, with what happens meanwhile; stdout and stderr."""
-        changes, killed_at = list(trouble.meanwhile), trouble.killed_at
+        changes, killed_at, stopped_at = list(trouble.meanwhile), trouble.killed_at, trouble.stopped_at
         latest = time.monotonic() + LONGEST_SECONDS
         while True:
             with suppress(subprocess.TimeoutExpired):
@@ -130,6 +132,10 @@ class ChaoticJob:
             requests = self._count_requests()
             while changes and changes[0] <= requests:
                 change(self.tree(during=True), random, changes.pop(0) % 4 + 1, self._changes())
+            if stopped_at is not None and stopped_at <= requests and (ranks := ranks_of(world)):
+                with suppress(ProcessLookupError):
+                    os.kill(random.choice(ranks), signal.SIGTERM)
+                stopped_at = None
             if killed_at is not None and killed_at <= requests:
                 kill_all(world)
 
@@ -180,7 +186,11 @@ class ChaoticJob:
         """Raises Unexpected."""
         may_die = bool(trouble.accident) or trouble.killed_at is not None
         may_not_begin = bool(trouble.faults) or trouble.most_connections is not None
-        self._expect(ended.code in {0, 1, 3} or (may_die and ended.code not in {70, 75}), "exit codes are as designed")
+        may_stop = trouble.stopped_at is not None
+        self._expect(
+            ended.code in {0, 1, 3} or (may_stop and ended.code == 75) or (may_die and ended.code not in {70, 75}),
+            "exit codes are as designed",
+        )
         self._expect(ended.code != 1 or may_die or may_not_begin, "it could be run")
         self._expect(ended.code != 1 or ended.errors.count("\n") == 1, "what could not be run says so in a line")
         self._expect("Traceback" not in ended.errors, "no traceback")
@@ -193,6 +203,8 @@ class ChaoticJob:
         """Whether a failure is one of those that were asked for, or of a file that was taken away meanwhile."""
         if code in {fault.status for fault in trouble.faults if fault.status}:
             return True
+        if code == NETWORK_FAILURE:
+            return trouble.breaks_connections
         return bool(trouble.meanwhile) and code == 0 and "No such file or directory" in reason
 
     def _wait_for_no_connection(self) -> None:

@@ -52,6 +52,7 @@ class Trouble:
     rewritten: one file of so many changes just before it is looked back at, 0 for none
     accident:  of a rank, as ``tests.e2e.crash.accident`` wants it, "" for none
     killed_at: requests after which the whole world is killed
+    stopped_at: requests after which one rank gets SIGTERM
     away:      seconds until a zone that crashed is started again
     most_connections: that the zone takes
     """
@@ -63,8 +64,14 @@ class Trouble:
     faults: tuple[Fault, ...] = ()
     accident: str = ""
     killed_at: int | None = None
+    stopped_at: int | None = None
     away: float = 0.0
     most_connections: int | None = None
+
+    @property
+    def breaks_connections(self) -> bool:
+        """Whether requests may get no answer."""
+        return any(fault.action in {Action.DROP_BEFORE, Action.DROP_AFTER} for fault in self.faults)
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,10 @@ def _the_world_dies(random: Random, _: Scenario, trouble: Trouble) -> Trouble:
     return replace(trouble, killed_at=random.randint(10, 150))
 
 
+def _it_is_told_to_stop(random: Random, _: Scenario, trouble: Trouble) -> Trouble:
+    return replace(trouble, stopped_at=random.randint(10, 150))
+
+
 def _the_zone_crashes(random: Random, scenario: Scenario, trouble: Trouble) -> Trouble:
     crash = Fault(Action.CRASH, _request(random, scenario), skip=random.randint(0, 60))
     return replace(_with(trouble, crash), away=random.uniform(0, 1.0))
@@ -167,6 +178,7 @@ _TROUBLES: tuple[Maker, ...] = (
     _a_rank_dies,
     _a_rank_dies,
     _the_world_dies,
+    _it_is_told_to_stop,
     _the_zone_crashes,
     _connections_break,
     _requests_fail_for_now,
