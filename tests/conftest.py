@@ -148,3 +148,45 @@ def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes]], Path]:
         return root
 
     return make
+
+
+@dataclass
+class Gate:
+    """An event handler that lets no file be ingested before it is opened: runs last just as long as they are to."""
+
+    directory: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """For ``mpingest start``."""
+        return ("--event-handler", str(self.directory / "handler.py"))
+
+    def open(self) -> None:
+        (self.directory / "open").touch()
+
+    def write(self) -> None:
+        (self.directory / "handler.py").write_text(
+            "import os, time\n"
+            "class event_handler:\n"
+            "    @staticmethod\n"
+            "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+            f"        open({str(self.directory / 'waiting')!r}, 'a').close()\n"
+            f"        while not os.path.exists({str(self.directory / 'open')!r}):\n"
+            "            time.sleep(0.02)\n"
+        )
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether a file waits for it, or has."""
+        return (self.directory / "waiting").exists()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """A closed gate; opened in the end, so that no process waits for ever."""
+    directory = tmp_path / "gate"
+    directory.mkdir()
+    gate = Gate(directory)
+    gate.write()
+    yield gate
+    gate.open()

@@ -9,7 +9,6 @@ import click
 
 _NO_REDIS = "there is no Redis: what a job knows lies in its directory"
 _NO_QUEUES = "there are no queues: the ranks of the MPI world share the work"
-_IN_JOB = "a run writes it into its directory: see progress.json and log/"
 _WITHOUT_MEANING: dict[str, tuple[str, bool]] = {
     "--redis-host": (_NO_REDIS, True),
     "--redis-port": (_NO_REDIS, True),
@@ -18,7 +17,6 @@ _WITHOUT_MEANING: dict[str, tuple[str, bool]] = {
     "--path-queue": (_NO_QUEUES, True),
     "--restart-queue": (_NO_QUEUES, True),
     "--synchronous": ("a run always ends with its command", False),
-    "--progress": (_IN_JOB, False),
     "--list-dir": ("directories are always read slice by slice", False),
     "--scan-dir-list": ("directories are always read slice by slice", False),
 }

@@ -17,7 +17,7 @@ _ONLY_FOR_RUNS = (
     *("time_limit", "stop_before"),
     *("resource", "as_user", "zone_timeout", "irods_idle_disconnect_seconds", "detect_renames"),
     *("log_filename", "log_when", "log_interval", "log_level"),
-    *("profile", "profile_filename", "profile_when", "profile_interval"),
+    *("profile", "profile_filename", "profile_when", "profile_interval", "progress"),
 )
 """Taken, so that a line of ``start`` is one of ``plan``, but without a meaning here."""
 

@@ -12,7 +12,7 @@ from mpingest.errors import MpingestError
 
 COMMANDS = (
     *("demo", "doctor", "failures", "list", "manifest", "plan", "report", "scan", "start", "status", "stop"),
-    *("submit", "verify", "zone"),
+    *("submit", "verify", "watch", "zone"),
 )
 """Each is a click command of that name in a module of that name; loaded when it is used, for some take their time."""
 

@@ -17,7 +17,7 @@ from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.bundle_mode import BundleMode
 from mpingest.jobs.limits import TimeLimits
-from mpingest.jobs.log import LEVELS, WHENS, LogOptions
+from mpingest.jobs.log import LEVELS, STDERR, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
 from mpingest.scan.links import FollowLinks
 
@@ -215,7 +215,18 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     help="Delete nothing if more than N entries are gone. [default: half of what is recorded]",
 )
 @click.option("--allow-empty", is_flag=True, help="ROOT is meant to be empty.")
-@click.option("--log-filename", metavar="FILE", help="Log of each rank: FILE.rankNNNNN [default: in the run's log/].")
+@click.option(
+    "--progress",
+    is_flag=True,
+    help="Show on stderr how far the run is: drawn on a terminal, also on that of mpiexec; elsewhere, "
+    "as in a batch job, a line every 30 seconds. From any other host: mpingest watch.",
+)
+@click.option(
+    "--log-filename",
+    metavar="FILE",
+    help="Log of each rank: FILE.rankNNNNN, JSON lines; - for stderr, readable on a terminal [default: in the run's "
+    "log/].",
+)
 @click.option(
     "--log-when",
     type=click.Choice(WHENS, case_sensitive=False),
@@ -328,13 +339,15 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         delete_mode=DELETE_MODES[chosen["delete_mode"]],
         delete_unknown=chosen["delete_unknown"],
         max_delete=chosen["max_delete"],
-        log=LogOptions(chosen["log_filename"], chosen["log_when"], chosen["log_interval"], chosen["log_level"]),
-        profile=_profile_options(chosen),
+        log=_log_options(chosen, "log"),
+        profile=_log_options(chosen, "profile") if chosen["profile"] or chosen["profile_filename"] else None,
+        progress=chosen["progress"],
     )
 
 
-def _profile_options(chosen: dict[str, Any]) -> LogOptions | None:
-    filename, when = chosen["profile_filename"], chosen["profile_when"]
-    if not chosen["profile"] and filename is None:
-        return None
-    return LogOptions(filename, when, chosen["profile_interval"])
+def _log_options(chosen: dict[str, Any], name: str) -> LogOptions:
+    """By the options --NAME-filename, --NAME-when, … Raises UsageError."""
+    filename, when = chosen[f"{name}_filename"], chosen[f"{name}_when"]
+    if filename == STDERR and when is not None:
+        raise click.UsageError(f"--{name}-when: what goes to stderr has no new files: name a file, or leave it out")
+    return LogOptions(filename, when, chosen[f"{name}_interval"], chosen.get(f"{name}_level"))

@@ -13,7 +13,7 @@ import numpy as np
 NANOSECONDS = 1_000_000_000
 
 _WITHOUT_MEANING = {
-    **dict.fromkeys(("interval", "synchronous", "progress", "event_handler_key")),
+    **dict.fromkeys(("interval", "synchronous", "event_handler_key")),
     **dict.fromkeys(("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection")),
     **dict.fromkeys(("s3_prefix", "s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key")),
     **dict.fromkeys(("restart_queue", "path_queue", "file_queue", "queue_name"), ""),
@@ -41,10 +41,10 @@ class JobFacts:
         target, root_target_collection: the target.
         job_name, initial_ingest, ignore_cache, event_handler: of the run.
         task: "job".
-        append_json, files_per_task, idle_disconnect_seconds, profile, exclude_…, config["log"], config["profile"]: as
-        chosen on the command line.
+        append_json, files_per_task, idle_disconnect_seconds, profile, progress, exclude_…, config["log"],
+        config["profile"]: as chosen on the command line.
 
-        What else the framework has here means nothing to mpingest. It is None: interval, synchronous, progress,
+        What else the framework has here means nothing to mpingest. It is None: interval, synchronous,
         event_handler_key, s3_…, config["redis"]; or empty: …_queue and queue_name.
         """
         root = os.fsdecode(self.root)

@@ -25,6 +25,11 @@
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end
 
+``progress``      how far a run is
+``reporter``      tells so while it goes on
+``display``       how it is drawn
+``terminal``      what it is drawn on
+
 ``status``        where a job stands, by its directory and the batch system
 ``batch``         what Slurm knows of batch jobs, and handing it new ones
 ``submission``    what is right before a job is handed over

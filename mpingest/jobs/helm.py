@@ -35,12 +35,15 @@ def first_limits(options: RunOptions, workers: int) -> Limits:
 
 
 class Helm:
-    """Follows the steering, where there is one, and keeps its trail: in the log, and for progress.json."""
+    """Follows the steering, where there is one, and keeps its trail: in the log, and for progress.json.
+
+    logger: of rank 0
+    """
 
     def __init__(self, limits: Limits, steering: Steering | None, logger: Logger) -> None:
+        self.logger = logger
         self._limits = limits
         self._steering = steering
-        self._logger = logger
         self._trail: deque[dict[str, Any]] = deque(maxlen=_TRAIL)
 
     def steer(self, counts: tally.Counts) -> Limits:
@@ -64,7 +67,7 @@ class Helm:
             "latency_ms": round(decision.latency * 1000, 2),
             "why": decision.why,
         }
-        self._logger.info("sessions", **noted)
+        self.logger.info("sessions", **noted)
         self._trail.append({"at": datetime.now(UTC).isoformat(timespec="milliseconds")} | noted)
 
 

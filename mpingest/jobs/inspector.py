@@ -334,7 +334,7 @@ def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Itera
         path = os.path.join(directory.rank_failures, f"rank{rank:05d}.jsonl")
         segments = SegmentWriter(Path(directory.manifest), rank, attributes)
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115
-        findings = Findings(segments, file, totals=totals, repair=opened.repair)
+        findings = Findings(segments, file, spec.root, logger, totals=totals, repair=opened.repair)
         stack.callback(findings.close)
         pool = stack.enter_context(StatPool(options.stat_threads))
         visitor = Visitor(LinkRule(spec.root, options.follow), pool, ingestor, checkpoint, findings, options)

@@ -244,6 +244,9 @@ class Pipeline:
         """The tally, shape (tally.SIZE,)."""
         counts = self.tools.counts()
         counts[tally.WANTED] = self._wanted()
+        with self._changed:
+            counts[tally.TO_SCAN] = self._scanned(UnitKind.SUBTREE) + self._subtrees_waiting
+            counts[tally.BUSY] = bool(self._slices or self._scanning)
         return counts
 
     def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:

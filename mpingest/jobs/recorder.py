@@ -13,6 +13,7 @@ from typing import Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
+from mpingest.handler.calls import Logger
 from mpingest.ingest.entry import Result
 from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.statuses import status_name
@@ -52,13 +53,15 @@ class Records(Protocol):
 
 @dataclass
 class Recorder:
-    """Safe for several threads. counts: see ``tally``.
+    """Safe for several threads. counts: see ``tally``. root: of the job; logger: tells of failures, too.
 
     Once ``shut``, it raises Interrupted in whatever thread wants something counted or recorded, which leaves no trace.
     """
 
     segments: SegmentWriter
     failures: TextIO
+    root: bytes
+    logger: Logger
     counts: tally.Counts = field(default_factory=tally.new_counts)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _shut: bool = False
@@ -77,6 +80,7 @@ class Recorder:
         sources = [result.source for result in results if result.source]
         with self._open():
             tally.count_outcomes(self.counts, outcomes)
+            tally.count_finished(self.counts, batch.rows["size"])
             self.counts[tally.SENT] += sum(result.sent for result in results)
             self.counts[tally.RENAMED] += len(sources)
             for index in np.flatnonzero(outcomes == Outcome.FAILED).tolist():
@@ -126,13 +130,13 @@ class Recorder:
         """Note that an entry could not be stat'ed, or the reading of a directory broke off."""
         with self._open():
             tally.count_outcomes(self.counts, np.array([Outcome.FAILED], np.uint8))
-            self._write_failure(relative or b".", Result(Outcome.FAILED, reason=f"cannot be read: {error.strerror}"))
+            self._write_failure(relative, Result(Outcome.FAILED, reason=f"cannot be read: {error.strerror}"))
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """Note that a directory could not be scanned, or its collection not be made."""
         with self._open():
             self.counts[tally.DIRECTORIES_FAILED] += 1
-            self._write_failure(relative or b".", result)
+            self._write_failure(relative, result)
 
     def add(self, counter: int, amount: int = 1) -> None:
         """Count something else."""
@@ -168,10 +172,13 @@ class Recorder:
                 raise Interrupted
             yield
 
-    def _write_failure(self, path: bytes, result: Result) -> None:
-        line: dict[str, object] = {"path": os.fsdecode(path), "reason": result.reason}
+    def _write_failure(self, relative: bytes, result: Result) -> None:
+        why: dict[str, object] = {"reason": result.reason}
         if result.code:
-            line |= {"code": result.code, "error": status_name(result.code)}
+            why |= {"code": result.code, "error": status_name(result.code)}
+        self.logger.error(
+            "failed", path=os.fsdecode(os.path.join(self.root, relative) if relative else self.root), **why
+        )
         with own_trouble():
-            self.failures.write(json.dumps(line) + "\n")
+            self.failures.write(json.dumps({"path": os.fsdecode(relative) or "."} | why) + "\n")
             self.failures.flush()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mpingest.farm.units import Unit
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.unknown import is_unknown
+from mpingest.jobs import tally
 from mpingest.jobs.recorder import Records
 from mpingest.jobs.spec import RunOptions
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree
@@ -63,6 +64,7 @@ class Remover:
     """Visits directories whose gone files are to be deleted; the counterpart of ``visit.Visitor``."""
 
     checkpoint: Checkpoint
+    recorder: Records
     options: RunOptions
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
@@ -74,6 +76,8 @@ class Remover:
             part = files.slice(start, min(start + self.options.slice_size, len(files)))
             plan = np.zeros(len(part), PLAN_DTYPE)
             plan["change"], plan["settled"], plan["known_size"] = Change.DELETED, True, part.rows["size"]
+            self.recorder.add(tally.TO_DO, len(part))
+            self.recorder.add(tally.BYTES_TO_DO, int(part.rows["size"].sum()))
             yield [Slice(subtree.relative, part, plan).to_unit()]
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.helm import Helm, first_limits, open_helm
 from mpingest.jobs.hooks import call_job_hook
-from mpingest.jobs.log import open_log
+from mpingest.jobs.log import STDERR, open_log
 from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
 from mpingest.jobs.pipeline import PATIENCE_SECONDS, Pipeline
 from mpingest.jobs.preflight import (
@@ -44,9 +44,11 @@ from mpingest.jobs.preflight import (
     checked_jobs_directory,
     checked_target,
 )
+from mpingest.jobs.progress import Phase
 from mpingest.jobs.remains import forget_remains, settle_remains
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.renames import Renames
+from mpingest.jobs.reporter import NoReporter, reporter_of
 from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import Stopped
 from mpingest.jobs.spec import JobSpec, RunOptions
@@ -158,17 +160,17 @@ def start_again(request: Request, interval: float, report: Callable[[Summary], N
 
 
 def _run(world: _World, request: Request) -> Summary:
-    comm, options = world.comm, request.options
-    opened = _open_run(world, request)
-    began = time.monotonic()
-    counted = _scan_and_ingest(world, opened, options)
-    refused = ""
-    if counted.is_whole:  # nothing is deleted by an incomplete scan
-        deleted, refused = _delete(world, opened, options)
-        counted += deleted
-    seconds = time.monotonic() - began
-    counted = replace(counted, stopped=_merge(world, opened) or counted.stopped)
-    return on_first(comm, lambda: _close_run(opened, options, seconds, counted, refused))
+    options = request.options
+    with _reported(world, _open_run(world, request), options) as opened:
+        began = time.monotonic()
+        counted = _scan_and_ingest(world, opened, options)
+        refused = ""
+        if counted.is_whole:  # nothing is deleted by an incomplete scan
+            deleted, refused = _delete(world, opened, options)
+            counted += deleted
+        seconds = time.monotonic() - began
+        counted = replace(counted, stopped=_merge(world, opened) or counted.stopped)
+        return on_first(world.comm, lambda: _close_run(opened, options, seconds, counted, refused))
 
 
 def _open_run(world: _World, request: Request) -> OpenRun:
@@ -182,6 +184,19 @@ def _open_run(world: _World, request: Request) -> OpenRun:
         opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
         opened.notes.extend(notes_on(leftovers))
     return opened
+
+
+@contextmanager
+def _reported(world: _World, opened: OpenRun, options: RunOptions) -> Iterator[OpenRun]:
+    """The same, with a reporter on rank 0 as long as the block lasts."""
+    comm = world.comm
+    if comm is not None and comm.rank != COORDINATOR:
+        yield opened
+        return
+    workers = comm.size - 1 if comm is not None else 1
+    alone = comm is None or options.log.filename != STDERR
+    with reporter_of(opened.spec.name, opened.run, workers, shown=options.progress, alone=alone) as reporter:
+        yield replace(opened, reporter=reporter)
 
 
 def _checked_job(world: _World, request: Request) -> tuple[JobSpec, JobDirectory, list[str], dict[str, str]]:
@@ -336,19 +351,20 @@ def _delete(world: _World, opened: OpenRun, options: RunOptions) -> tuple[Counte
         wanted, refused = on_first(comm, lambda: _plan_deletion(opened, options, roots))
     if not wanted:
         return nothing, refused
-    # The units of the scan are told of, not these.
-    deleted = replace(_farm(world, opened, options, roots, _remover), shares=nothing.shares)
-    if deleted.is_whole:
-        if stopped := _merge(world, opened):
-            return replace(deleted, stopped=stopped), ""
-        deleted.counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(world, opened, options))
-        deleted = replace(deleted, stopped=world.stops.share())
+    with opened.reporter.phase(Phase.DELETING):
+        # The units of the scan are told of, not these.
+        deleted = replace(_farm(world, opened, options, roots, _remover), shares=nothing.shares)
+        if deleted.is_whole:
+            if stopped := _merge(world, opened):
+                return replace(deleted, stopped=stopped), ""
+            deleted.counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(world, opened, options))
+            deleted = replace(deleted, stopped=world.stops.share())
     return deleted, ""
 
 
 def _remover(tools: Tools, options: RunOptions) -> Remover:
     assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
-    return Remover(tools.checkpoint, options)
+    return Remover(tools.checkpoint, tools.recorder, options)
 
 
 def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> tuple[bool, str]:
@@ -397,11 +413,12 @@ def _farm(
             pipeline = stack.enter_context(Pipeline(make_visitor(tools, options), tools, limits.rates.part(workers)))
         if rank == COORDINATOR:
             helm = stack.enter_context(open_helm(opened.spec.name, opened.run, options, limits, tools))
+            stack.enter_context(opened.reporter.farm(helm.logger))
         result = run_farm(
             comm,
             roots,
             pipeline,
-            on_progress=partial(_note_progress, opened.run, helm) if helm else None,
+            on_progress=partial(_note_progress, opened.reporter, helm) if helm else None,
             should_stop=world.stops.should_stop,
             patience=PATIENCE_SECONDS,
             stall_timeout=options.stall_timeout,
@@ -459,16 +476,13 @@ def _keep_summary(run: RunDirectory, summary: Summary) -> None:
 def _merge(world: _World, opened: OpenRun) -> str:
     """Take what was recorded into the checkpoint; why that is left to the next run, "" if it is done. Collective."""
     try:
-        opened.notes.extend(notes_on(merge_segments(world.comm, opened.job, opened.spec, world.stops.check_time)))
+        with opened.reporter.phase(Phase.MERGING):
+            opened.notes.extend(notes_on(merge_segments(world.comm, opened.job, opened.spec, world.stops.check_time)))
     except Stopped:
         opened.notes.append("there was no time left to merge what was recorded: the next run does it first")
         return world.stops.share()
     return ""
 
 
-def _note_progress(run: RunDirectory, helm: Helm, counts: tally.Counts) -> None:
-    if not counts.shape[1]:
-        return  # no worker has said anything yet
-    progress = tally.as_mapping(counts.sum(axis=0)) | helm.to_json()
-    with suppress(OSError):  # a run doesn't end for want of its progress
-        write_json(run.file("progress.json"), progress, durable=False)
+def _note_progress(reporter: NoReporter, helm: Helm, counts: tally.Counts) -> None:
+    reporter.note(counts, helm.to_json())

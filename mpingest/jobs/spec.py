@@ -79,6 +79,7 @@ class RunOptions:
     delete_unknown: the same about objects that never had a file.
     max_delete: entries that may be deleted; None for half of the checkpoint.
     log: where each rank's log goes, and what of it.  profile: where that of timings goes; None for nowhere.
+    progress: show on stderr how far the run is.
     """
 
     operation: Operation
@@ -113,6 +114,7 @@ class RunOptions:
     max_delete: int | None = None
     log: LogOptions = field(default_factory=LogOptions)
     profile: LogOptions | None = None
+    progress: bool = False
 
     @property
     def way(self) -> str:

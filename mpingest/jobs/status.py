@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -11,6 +13,7 @@ from typing import Any
 from mpingest.errors import ExitCode, MpingestError
 from mpingest.jobs.batch import BatchJob, own_batch_jobs
 from mpingest.jobs.directory import Holder, JobDirectory, RunDirectory
+from mpingest.jobs.progress import Progress
 from mpingest.jobs.spec import JobSpec
 from mpingest.jobs.text import human_bytes, shown_path
 
@@ -71,6 +74,20 @@ class JobStatus:
             "summary": dict(self.summary) or None,
         }
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """As of the run that led to where it stands; DONE where there is none, or it is not over."""
+        if self.state is State.DEAD:
+            return ExitCode.STOPPED_EARLY
+        return next((code for code, state in _ENDS.items() if state is self.state), ExitCode.DONE)
+
+    def line(self) -> str:
+        """For a log that people read."""
+        if self.pace:
+            return f"job {self.spec.name}, run {self.run}: {self.pace.line()}"
+        batch_jobs = "".join(f"; batch job {job}" for job in self.batch_jobs if not job.has_ended)
+        return f"job {self.spec.name}: {self.state.value}{self._why()}{batch_jobs}"
+
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         yield f"job {self.spec.name}: {self.state.value}{self._why()}"
@@ -84,6 +101,8 @@ class JobStatus:
             yield f"  run          {self._run()}"
         if self.figures:
             yield from _figure_lines(self.figures)
+        if self.pace:
+            yield from _pace_lines(self.pace)
         yield from (f"  note         {note}" for note in self.summary.get("notes", ()))
 
     def _why(self) -> str:
@@ -98,6 +117,16 @@ class JobStatus:
     def _by(self) -> str:
         reason = self.summary.get("stopped")
         return f" by {reason}" if reason else ""
+
+    @property
+    def pace(self) -> Progress | None:
+        """How far the run is that is on now; None if there is none, or it hasn't said so."""
+        if self.state is not State.RUNNING or self.summary:
+            return None
+        try:
+            return Progress.from_json(self.progress)
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def _run(self) -> str:
         if self.summary:
@@ -119,6 +148,26 @@ def statuses(jobs: Sequence[JobDirectory], on_error: Callable[[MpingestError], N
             yield _status(job, known)
         except MpingestError as error:
             on_error(error)
+
+
+def follow(job: JobDirectory, interval: float) -> Iterator[JobStatus]:
+    """Of one job, every ``interval`` seconds; the last is the first after which nothing more is to be expected.
+
+    Slurm is asked twice a minute, and whenever a run begins or ends: its controller is no one's alone.
+    """
+    known: Mapping[str, BatchJob] = {}
+    asked, seen = -math.inf, None
+    while True:
+        found = _status(job, known)
+        now = time.monotonic()
+        stage = found.holder, found.run, bool(found.summary)  # without which what Slurm has said may be outdated
+        if now - asked > ASK_SECONDS or stage != seen:
+            known, asked, seen = own_batch_jobs(), now, stage
+            found = _status(job, known)
+        yield found
+        if found.state not in GOES_ON:
+            return
+        time.sleep(interval)
 
 
 def table(jobs: Sequence[JobStatus]) -> Iterator[str]:
@@ -149,6 +198,10 @@ def state_of(holder: Holder | None, batch_jobs: Sequence[BatchJob], run: int, su
     return _ENDS.get(summary.get("exit_code", ExitCode.STOPPED_EARLY), State.FAILED)
 
 
+GOES_ON = (State.QUEUED, State.RUNNING, State.WAITING)
+"""After these, something else is to be expected."""
+ASK_SECONDS = 30.0
+"""How often one who watches asks Slurm."""
 _ENDS = {ExitCode.DONE: State.DONE, ExitCode.SOME_FAILED: State.FAILED, ExitCode.STOPPED_EARLY: State.STOPPED}
 _HEADING = ("JOB", "STATE", "BATCH", "RUN", "SCANNED", "DONE", "FAILED", "ROOT", "TARGET")
 _ALIGNMENT = "<<<>>>><<"
@@ -210,3 +263,9 @@ def _figure_lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"  scanned      {entries:,} files ({size}) in {directories:,} directories"
     done, requests = figures.get("outcome_done", 0), figures.get("requests", 0)
     yield f"  outcome      {done:,} done, {_failed(figures):,} failed; {requests:,} requests, {sent} sent"
+
+
+def _pace_lines(pace: Progress) -> Iterator[str]:
+    left = f", {pace.left()} left" if pace.seconds_left is not None else ""
+    yield f"  now          {pace.heading()}; {pace.busy:,} of {pace.ranks:,} ranks busy"
+    yield f"  pace         {pace.rate()}; done {pace.finished()}{left}"

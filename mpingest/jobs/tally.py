@@ -19,13 +19,19 @@ excluded; times that an entry was tried again; entries that came in with a bundl
 """
 RENAMED, DIRECTORIES_RENAMED = range(11, 13)
 """Files whose objects followed them to another name, alone or with a directory; directories, with all below them."""
-_CHANGES = 13
+TO_DO, BYTES_TO_DO, FINISHED, BYTES_FINISHED = range(13, 17)
+"""Files about which something is to be done and their bytes; those of them that came to an outcome, and their bytes."""
+_CHANGES = 17
 _OUTCOMES = _CHANGES + len(Change)
 OVERLOADS = _OUTCOMES + len(Outcome)
 """Requests for which the server had no means."""
 WANTED = OVERLOADS + 1
 """Requests that could be in flight now, if they might."""
-DONE = WANTED + 1
+TO_SCAN = WANTED + 1
+"""Directories that the rank scans now, or that wait there."""
+BUSY = TO_SCAN + 1
+"""1 where the rank has anything under way, else 0."""
+DONE = BUSY + 1
 """By ``Kind``, in its units: what requests did."""
 TOOK = DONE + len(Kind)
 """By ``Kind``: nanoseconds that requests took."""
@@ -56,6 +62,12 @@ def count_outcomes(counts: Counts, outcomes: npt.NDArray[np.uint8]) -> None:
     counts[_OUTCOMES:OVERLOADS] += np.bincount(outcomes, minlength=len(Outcome))
 
 
+def count_finished(counts: Counts, sizes: npt.NDArray[np.int64]) -> None:
+    """Files that came to an outcome. sizes: bytes, shape (n,)."""
+    counts[FINISHED] += len(sizes)
+    counts[BYTES_FINISHED] += sizes.sum()
+
+
 def of_change(counts: Counts, change: Change) -> int:
     """Entries with that change."""
     return int(counts[_CHANGES + change])
@@ -81,6 +93,10 @@ _NAMES = (
         "renamed": RENAMED,
         "directories_renamed": DIRECTORIES_RENAMED,
         "bundled": BUNDLED,
+        "to_do": TO_DO,
+        "bytes_to_do": BYTES_TO_DO,
+        "finished": FINISHED,
+        "bytes_finished": BYTES_FINISHED,
     }
     | {f"change_{change.name.lower()}": _CHANGES + change for change in Change}
     | {f"outcome_{outcome.name.lower()}": _OUTCOMES + outcome for outcome in Outcome}

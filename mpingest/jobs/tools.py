@@ -30,6 +30,7 @@ from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder, Records
 from mpingest.jobs.remains import BundleNotes
+from mpingest.jobs.reporter import NoReporter
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.subtrees import SubtreeFile
 from mpingest.manifest.checkpoint import Checkpoint
@@ -44,6 +45,7 @@ class OpenRun:
 
     root_row: lstat of the root; root_changed: since the last run ended; hierarchies: see ``IngestOptions``
     doubts: see ``Visitor``
+    reporter: tells how far the run is, on rank 0
     """
 
     spec: JobSpec
@@ -54,6 +56,7 @@ class OpenRun:
     root_changed: bool
     hierarchies: dict[str, str]
     doubts: dict[bytes, int]
+    reporter: NoReporter = field(default_factory=NoReporter)
 
 
 class Ending(threading.Event):
@@ -143,7 +146,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         )
         ingestor = EntryIngestor(subjects, retry_policy(subjects, options, ending), how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
-        recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures)
+        recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures, spec.root, logger)
         stack.callback(recorder.close)
         logger.info("rank started")
         notes = BundleNotes(run, rank)
@@ -214,6 +217,7 @@ def _chosen(options: RunOptions) -> dict[str, Any]:
         "files_per_task": options.slice_size,
         "idle_disconnect_seconds": options.idle_seconds,
         "profile": options.profile is not None,
+        "progress": options.progress,
         "exclude_file_type": list(options.excludes.types),
         "exclude_file_name": list(options.excludes.file_names),
         "exclude_directory_name": list(options.excludes.directory_names),

@@ -351,6 +351,8 @@ class Visit:
         to_do = changes != Change.UNCHANGED
         if self.was is not None:
             self._take_along(files, comparison, plan, to_do, operation)
+        self.visitor.recorder.add(tally.TO_DO, int(to_do.sum()))
+        self.visitor.recorder.add(tally.BYTES_TO_DO, int(files.rows["size"][to_do].sum()))
         self._note_metadata(files, comparison, plan, to_do)
         if self.found:
             self._adopt(files, plan, to_do)

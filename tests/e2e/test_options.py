@@ -129,7 +129,7 @@ def test_lines_of_the_framework_run(
         ranks=2,
     )
     notes = [line for line in mpingest.last.stderr.splitlines() if line.startswith("mpingest: note: ")]
-    assert [note.split()[2] for note in notes] == ["--redis-host", "--file-queue", "--synchronous", "--progress"]
+    assert [note.split()[2] for note in notes] == ["--redis-host", "--file-queue", "--synchronous"]
     assert mpingest.job().name == "old_style"
     assert session.data_objects.get(f"{target}/dir/file").metadata.get_one("said").value == "[1]"
     events = [json.loads(line)["event"] for line in Path(f"{log}.rank00001").read_text().splitlines()]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from irods.session import iRODSSession
 
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, Gate
 from tests.e2e.checking import assert_put, assert_registered
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import Gate, only_full
+from tests.slurm.conftest import only_full
 
 JOBSCRIPTS = Path(__file__).parents[2] / "jobscripts"
 
