@@ -21,6 +21,7 @@
 ``profile``    when each step began and ended
 ``unknown``    what is in the catalog without a file
 ``doctor``     whether all is here that a run needs
+``hosts``      what the hosts of a world have in common
 ``log``        a rank's log
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end

@@ -75,6 +75,13 @@ def cancel(batch_jobs: Sequence[str]) -> None:
     _run(["scancel", *batch_jobs], _HAND_OVER_SECONDS)
 
 
+def mpi_plugins() -> list[str]:
+    """What ``srun --mpi=`` can be told here. Raises MpingestError where srun doesn't say."""
+    said = _run(["srun", "--mpi=list"], _ASK_SECONDS)
+    words = (line.partition(":")[2] if ":" in line else line for line in said.splitlines() if "..." not in line)
+    return [word.strip(",") for line in words for word in line.split()]
+
+
 def _run(command: Sequence[str], timeout: float, input: bytes = b"") -> str:
     name = command[0]
     try:
