@@ -1,35 +1,17 @@
-"""Durations as people and batch systems write them."""
+"""Durations on the command line."""
 
 from __future__ import annotations
 
-import re
-
 import click
 
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
-_WITH_UNITS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII | re.IGNORECASE)
-_WITH_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+))?(?::(\d+))?", re.ASCII)
-_WITH_COLONS = re.compile(r"(?:(\d+):)?(\d+):(\d+)", re.ASCII)
+from mpingest.jobs.durations import seconds_of
 
 
 def duration(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    """Seconds, > 0: 90, 90s, 1h30m, or as Slurm writes it: MM:SS, HH:MM:SS, D-HH[:MM[:SS]]. Raises BadParameter."""
+    """Seconds, > 0, of what ``seconds_of`` takes. Raises BadParameter."""
     if value is None:
         return None
-    seconds = _seconds(value.strip())
+    seconds = seconds_of(value.strip())
     if not seconds:
         raise click.BadParameter(f"{value!r} is no duration, such as 90s, 30m, 1h30m, seconds, HH:MM:SS or D-HH:MM:SS")
     return seconds
-
-
-def _seconds(text: str) -> float:
-    """0 where it is none."""
-    if _SECONDS.fullmatch(text):
-        return float(text)
-    for form in (_WITH_UNITS, _WITH_DAYS):
-        if match := form.fullmatch(text):
-            return sum(int(part or 0) * unit for part, unit in zip(match.groups(), _UNITS.values(), strict=True))
-    if match := _WITH_COLONS.fullmatch(text):
-        return sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-    return 0.0

@@ -133,7 +133,8 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="Stop early so long before the batch job ends, where Slurm says when (SLURM_JOB_END_TIME); 0: don't.",
+    help="Stop early so long before the batch job ends, as Slurm says when that is; a short one is worked in for at "
+    "least a tenth of its time. 0: don't.",
 )
 @click.option(
     "--sessions",

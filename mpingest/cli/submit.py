@@ -128,7 +128,7 @@ def submit(
         params["job_name"],
         params["jobs_dir"],
         params["allow_empty"],
-        start_options,
+        ("--stop-before", str(stop_before), *start_options),
         context.obj,
         [*directives, *others],
         mpi,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpingest.errors import MpingestError
+from mpingest.jobs.durations import seconds_of
 
 _PENDING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 _STARTED = {"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"}
@@ -63,6 +65,23 @@ def own_batch_jobs() -> dict[str, BatchJob]:
         return {}
     jobs = (BatchJob(*line.split("|", 2)) for line in said.splitlines() if line.count("|") >= 2)
     return {job.id: job for job in jobs}
+
+
+def seconds_left() -> float | None:
+    """How long the batch job that this process is part of may still run; None where Slurm doesn't say.
+
+    It says so in the environment since 23.02, before that it is asked.
+    """
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    if end.isdecimal():
+        return int(end) - time.time()
+    batch_job = os.environ.get("SLURM_JOB_ID")
+    if batch_job is None:
+        return None
+    try:
+        return seconds_of(_run(["squeue", "--noheader", "--format=%L", f"--jobs={batch_job}"], _ASK_SECONDS))
+    except MpingestError:
+        return None
 
 
 def hand_over(script: bytes, options: Sequence[str]) -> str:

@@ -9,12 +9,11 @@ hangs, the process ends when ``LONGEST_SECONDS`` are over.
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -24,7 +23,7 @@ from mpingest.errors import MpingestError
 from mpingest.farm.collective import deal
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import end_world
-from mpingest.jobs.batch import BatchJob, cancel, own_batch_jobs
+from mpingest.jobs.batch import BatchJob, cancel, own_batch_jobs, seconds_left
 from mpingest.jobs.directory import Holder, JobDirectory
 from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.signals import STOPPING, Stopped
@@ -38,6 +37,8 @@ LONGEST_SECONDS = 27.0
 """How long after a stop the process is ended, whatever hangs."""
 BATCH_END_RESERVE = LONGEST_SECONDS - MERGE_SECONDS
 """Seconds before the end of the batch job at which nothing is merged any more."""
+WORK_SHARE = 0.1
+"""Part of what is left of the batch job that is worked at least, however long before its end is to be stopped."""
 _LOOK_SECONDS = 0.2
 _FILE_SECONDS = 1.0
 _WAIT_SECONDS = 0.5
@@ -64,7 +65,8 @@ class Stops:
         self.reason = ""
         self._comm = comm
         self._rank, self._size = (comm.rank, comm.size) if comm is not None else (COORDINATOR, 1)
-        self._moments = _moments(limits, os.environ) if self._rank == COORDINATOR else []
+        self._limits = limits
+        self._moments = _own_limit(limits.seconds) if self._rank == COORDINATOR else []
         self._signal: signal.Signals | None = None
         self._merge_until = float("inf")
         self._end = float("inf")
@@ -78,6 +80,8 @@ class Stops:
         for number in STOPPING:
             self._stack.callback(signal.signal, number, signal.signal(number, self._note))
         self._thread.start()
+        if self._rank == COORDINATOR:  # Slurm may take its time to answer
+            threading.Thread(target=self._look_for_batch_end, name="batch end", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -164,6 +168,9 @@ class Stops:
             if now > self._end:
                 self._end_now(f"{self.reason}, but not in time")
 
+    def _look_for_batch_end(self) -> None:
+        self._moments += _batch_end(self._limits.stop_before)
+
     def _pass_on(self) -> bool:
         if self._job is None:
             return False  # rank 0 hasn't opened it yet
@@ -192,20 +199,22 @@ def stop_line(reason: str) -> str:
     return f"stopped by {reason}: run the same line again"
 
 
-def _moments(limits: TimeLimits, environ: Mapping[str, str]) -> list[_Moment]:
-    """When the run is to end by itself."""
-    now = time.monotonic()
-    found = []
-    if limits.seconds is not None:
-        at = now + limits.seconds
-        found.append(_Moment(at, f"its time limit of {limits.seconds:g} s", at + MERGE_SECONDS))
-    end = environ.get("SLURM_JOB_END_TIME", "")
-    if limits.stop_before and end.isdecimal():
-        batch_end = now + int(end) - time.time()
-        at = batch_end - limits.stop_before
-        merge_until = max(batch_end - BATCH_END_RESERVE, at)
-        found.append(_Moment(at, "the end of the batch job", merge_until))
-    return found
+def _own_limit(seconds: float | None) -> list[_Moment]:
+    """When the run is to end by itself, as it was told."""
+    if seconds is None:
+        return []
+    at = time.monotonic() + seconds
+    return [_Moment(at, f"its time limit of {seconds:g} s", at + MERGE_SECONDS)]
+
+
+def _batch_end(stop_before: float) -> list[_Moment]:
+    """When the run is to end by itself, since its batch job does, as far as that is known."""
+    left = seconds_left() if stop_before else None
+    if left is None:
+        return []
+    end = time.monotonic() + left
+    at = end - min(stop_before, left * (1 - WORK_SHARE))
+    return [_Moment(at, "the end of the batch job", max(end - BATCH_END_RESERVE, at))]
 
 
 @dataclass(frozen=True, slots=True)

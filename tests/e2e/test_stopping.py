@@ -93,8 +93,8 @@ def test_every_way_to_stop_and_little_is_done_again(
         if FULL:
             run = begin(mpingest, root, target, ranks, "--time-limit", "2s")
             assert_stopped(mpingest, run, "its time limit of 2 s")
-            at_end = str(int(time.time()) + 124)
-            run = begin(mpingest, root, target, ranks, SLURM_JOB_END_TIME=at_end)
+            at_end = str(int(time.time()) + 24)
+            run = begin(mpingest, root, target, ranks, "--stop-before", "20", SLURM_JOB_END_TIME=at_end)
             assert_stopped(mpingest, run, "the end of the batch job")
     assert {found.status for found in objects_below(session, target).values()} == {"1"}
     summary = mpingest.start(root, target, *PUT, ranks=ranks)
