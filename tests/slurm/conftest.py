@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import CommandLine
-from tests.slurm.cluster import HINT, Cluster, batch_environment, is_installed
+from tests.slurm.cluster import HINT, Cluster, Ended, batch_environment, is_installed
+
+JOBSCRIPTS = Path(__file__).parents[2] / "jobscripts"
 
 only_full = pytest.mark.skipif(not os.environ.get("MPINGEST_TEST_FULL"), reason="long: MPINGEST_TEST_FULL=1 runs it")
 """Marks what would make the quick profile slow."""
@@ -70,3 +74,52 @@ def tree(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * number)
     return root
+
+
+@pytest.fixture
+def plain_tree(tmp_path: Path) -> Path:
+    """As a name that stands in a script."""
+    root = tmp_path / "a tree"
+    for number in range(20):
+        path = root / f"dir{number % 4}/file{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * number)
+    return root
+
+
+@dataclass
+class Desk:
+    """Where a user edits scripts and hands them over: a directory of their own."""
+
+    directory: Path
+    on_cluster: CommandLine
+    cluster: Cluster
+
+    def edited(self, name: str, **values: str | Path) -> Path:
+        """A copy for a cluster of one small node, with other values in its lines in capitals."""
+        text = (JOBSCRIPTS / name).read_text()
+        for variable, value in values.items():
+            text, count = re.subn(rf"(?m)^{variable}=.*$", lambda _, v=value: f'{variable}="{v}"', text)  # noqa: B023
+            assert count == 1, variable
+        text = re.sub(r"--nodes=\d+", "--nodes=1", re.sub(r"--ntasks-per-node=(?!1\))\d+", "--ntasks-per-node=2", text))
+        copy = self.directory / name
+        copy.write_text(text)
+        return copy
+
+    def sbatch(self, script: Path, *options: str, **environment: str) -> str:
+        options = (f"--chdir={self.directory}", *options)
+        return self.cluster.sbatch(script, *options, environment=self.on_cluster.environment | environment)
+
+    def run(self, name: str, **values: str | Path) -> None:
+        """An edited copy, to its good end."""
+        batch_job = self.sbatch(self.edited(name, **values))
+        ended = self.cluster.wait(batch_job)
+        assert ended == Ended("COMPLETED", 0), [log.read_text() for log in self.directory.glob("*.log")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, on_cluster: CommandLine, cluster: Cluster) -> Desk:
+    directory = tmp_path / "desk"
+    directory.mkdir()
+    on_cluster.environment["HOME"] = str(directory)
+    return Desk(directory, on_cluster, cluster)

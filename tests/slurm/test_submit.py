@@ -12,7 +12,7 @@ from irods.session import iRODSSession
 from tests.conftest import CommandLine, Gate
 from tests.e2e.checking import assert_put
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import PUT, RANKS, only_full, status, submitted
+from tests.slurm.conftest import PUT, RANKS, status, submitted
 
 
 def test_from_queue_to_end(
@@ -47,20 +47,6 @@ def test_from_queue_to_end(
     assert os.fsencode(listed["job"]["root"]) == os.fsencode(tree)
 
 
-def test_what_is_stopped_early_is_queued_again(
-    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
-) -> None:
-    options = (*PUT, *gate.options, "--stall-timeout", "1")
-    batch_job = submitted(on_cluster, *RANKS, "--requeue", tree, target, "--", *options)
-    until(lambda: cluster.state(batch_job) == "PENDING" and gate.is_reached, "the batch job to be queued again")
-    assert status(on_cluster)["state"] == "queued"
-    assert status(on_cluster)["summary"]["exit_code"] == 75
-    gate.open()
-    assert cluster.wait(batch_job) == Ended("COMPLETED", 0)
-    assert_put(session, tree, target)
-    assert status(on_cluster)["state"] == "done"
-
-
 def test_stop_now_ends_the_run_and_what_is_queued(
     on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
 ) -> None:
@@ -86,27 +72,6 @@ def test_stop_now_ends_the_run_and_what_is_queued(
     assert f"batch job {waiting} PENDING (BeginTime) is to run it: --now cancels it" in refused.stderr
     assert on_cluster("stop", "--now", "lab").stdout.startswith(f"cancelled: batch job {waiting} PENDING")
     assert cluster.wait(waiting).state == "CANCELLED"
-
-
-@only_full
-@pytest.mark.parametrize("signal_option", [(), ("--signal=USR1",)])
-def test_what_is_cancelled_is_done_by_the_next(
-    on_cluster: CommandLine,
-    cluster: Cluster,
-    session: iRODSSession,
-    tree: Path,
-    target: str,
-    gate: Gate,
-    signal_option: tuple[str, ...],
-) -> None:
-    batch_job = submitted(on_cluster, *RANKS, tree, target, "--", *PUT, *gate.options)
-    until(lambda: gate.is_reached, "the run")
-    cluster.run("scancel", *signal_option, batch_job)
-    assert cluster.wait(batch_job).state in ("CANCELLED", "FAILED")
-    assert status(on_cluster)["state"] in ("stopped", "dead")
-    gate.open()
-    cluster.wait(submitted(on_cluster, *RANKS, tree, target, "--", *PUT))
-    assert_put(session, tree, target)
 
 
 @pytest.mark.parametrize(
