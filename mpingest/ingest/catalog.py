@@ -43,6 +43,7 @@ from mpingest.ingest.statuses import (
     NO_ROWS_FOUND,
     SUCCESS,
     LoginRefused,
+    NoConnection,
     RequestError,
     login_error,
 )
@@ -105,7 +106,7 @@ SINGLE_MESSAGE_LIMIT = 32 * 1024 * 1024
 WRITE_SIZE = 8 * 1024 * 1024
 """Bytes a write of a larger file carries."""
 
-GOOD = 1
+STALE, GOOD, INTERMEDIATE = 0, 1, 2
 REPLICA_STATES = ("stale", "good", "intermediate", "read-locked", "write-locked")
 """What the numbers of replica statuses mean."""
 
@@ -311,6 +312,13 @@ class Catalog:
         """
         self._modify(path, replica, {"filePath": physical, "dataModify": f"{mtime:011d}"})
 
+    def release(self, path: str, replica: int) -> None:
+        """Say that one replica that nobody writes any more is stale, so that it can be overwritten.
+
+        For administrators, as above.
+        """
+        self._modify(path, replica, {"replStatus": str(STALE)})
+
     def _modify(self, path: str, replica: int, changes: dict[str, str]) -> None:
         if self.administrator:
             self.administrator._modify(path, replica, changes | {"irodsAdmin": ""})
@@ -492,9 +500,8 @@ class Lease:
             self.connection = session.pool.get_connection()
         except LOGIN_ERRORS as error:
             refused = login_error(error)
-            if session.pool.account.client_user == session.username:
-                refused = LoginRefused(refused.status, refused.message)
-            raise refused from error
+            kind = LoginRefused if session.pool.account.client_user == session.username else NoConnection
+            raise kind(refused.status, refused.message) from error
         # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
         self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

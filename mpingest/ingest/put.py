@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
@@ -13,8 +14,15 @@ from mpingest.ingest.checksums import digest_of, is_of_source, is_sha2, sha2
 from mpingest.ingest.content import Source, open_source
 from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import Interrupted, RetryPolicy
-from mpingest.ingest.statuses import CHECKSUM_MISMATCH, OVERWRITE_WITHOUT_FORCE, RequestError, Verdict
+from mpingest.ingest.statuses import (
+    CHECKSUM_MISMATCH,
+    OVERWRITE_WITHOUT_FORCE,
+    NoConnection,
+    RequestError,
+    Verdict,
+)
 from mpingest.ingest.streams import append, put_stream
+from mpingest.ingest.stuck import explained, stuck_replicas
 
 _TAKE_BACK_SECONDS = 2.0
 
@@ -48,19 +56,55 @@ class Upload:
     carried: bool = False
     _spoiled: bool = False
     """Whether this upload has left an object there with other content than the file's."""
+    _broke_off: bool = False
+    """Whether a transfer broke off, so that the object may be left as being written."""
 
     def perform(self, request: Request) -> None:
         """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, Conflict, ZoneGone, Interrupted."""
+        try:
+            self._perform(request)
+        except RequestError as error:
+            if error.verdict is not Verdict.BUSY:
+                raise
+            stuck = stuck_replicas(self.retry.run(lambda: self.catalog.replicas(self.logical)))
+            if not stuck:
+                raise
+            if not self._has_released(stuck):
+                raise explained(error, self.logical, stuck) from error
+            self._perform(Request.OVERWRITE)
+
+    def _perform(self, request: Request) -> None:
         if request is Request.APPEND:
-            self.retry.run(self._append)
+            self._run(self._append)
             return
         try:
-            self.retry.run(lambda: self._transfer(overwrite=request is Request.OVERWRITE or self._spoiled))
+            self._run(lambda: self._transfer(overwrite=request is Request.OVERWRITE or self._spoiled))
             self.made = request is Request.PUT
         except RequestError as error:
             if error.verdict is not Verdict.ALREADY:
                 raise
-            self.retry.run(self._settle)
+            self._run(self._settle)
+
+    def _run(self, transfer: Callable[[], None]) -> None:
+        def noted() -> None:
+            try:
+                transfer()
+            except RequestError as error:
+                self._broke_off |= error.verdict is Verdict.TRANSIENT and not isinstance(error, NoConnection)
+                raise
+
+        self.retry.run(noted)
+
+    def _has_released(self, stuck: list[Replica]) -> bool:
+        """Whether replicas that this upload has left stuck are stale now: else, somebody else may write them still."""
+        if not self._broke_off:
+            return False
+        try:
+            for replica in stuck:
+                self.retry.run(partial(self.catalog.release, self.logical, replica.number))
+        except RequestError:
+            return False  # for want of privileges
+        return True
 
     def _settle(self) -> None:
         """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""

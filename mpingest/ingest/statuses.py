@@ -264,7 +264,11 @@ class RequestError(Exception):
         return verdict(self.status)
 
 
-class LoginRefused(RequestError):
+class NoConnection(RequestError):
+    """There is none, so nothing was sent."""
+
+
+class LoginRefused(NoConnection):
     """The zone lets the user who runs the job in no more: no entry's fault, so all wait, whatever the status says."""
 
     @property

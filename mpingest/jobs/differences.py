@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mpingest.handler.operations import Operation
-from mpingest.ingest.catalog import REPLICA_STATES, Replica
+from mpingest.ingest.catalog import INTERMEDIATE, STALE, Replica
 from mpingest.ingest.statuses import status_name
+from mpingest.ingest.stuck import release_commands, state_name, stuck_replicas
 from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs.text import time_text
 from mpingest.manifest.states import Change, Outcome
@@ -22,7 +23,6 @@ from mpingest.scan.entries import TYPE_BITS
 
 GONE_AND_MISSING = "recorded as gone from disk and kept in the catalog, where it is not"
 _NANOSECONDS = 1_000_000_000
-_STALE, _INTERMEDIATE = 0, 2
 
 
 class Kind(IntEnum):
@@ -117,7 +117,7 @@ class Sides:
             "catalog": [
                 {
                     "replica": replica.number,
-                    "status": _state(replica),
+                    "status": state_name(replica),
                     "size": replica.size,
                     "mtime_ns": replica.mtime * _NANOSECONDS,
                     "physical_path": replica.path,
@@ -280,38 +280,30 @@ def content_mark(operation: Operation, replica: int) -> Mark | None:
 
 def _siblings(replicas: Sequence[Replica], claim: Claim) -> _Found | None:
     """Of an object that is right, another replica that is not. Updates of what is registered leave others stale."""
-    bad = [replica for replica in replicas if not replica.good and not (claim.physical and replica.status == _STALE)]
+    bad = [replica for replica in replicas if not replica.good and not (claim.physical and replica.status == STALE)]
     if not bad:
         return None
     return _kind_of(max(bad, key=lambda replica: replica.status)), _described(replicas), None
 
 
 def _kind_of(replica: Replica) -> Kind:
-    if replica.status == _STALE:
+    if replica.status == STALE:
         return Kind.STALE
-    return Kind.INTERMEDIATE if replica.status == _INTERMEDIATE else Kind.LOCKED
+    return Kind.INTERMEDIATE if replica.status == INTERMEDIATE else Kind.LOCKED
 
 
-def _commands(logical: str, replicas: Sequence[Replica]) -> Iterator[str]:
-    """What a rodsadmin has to do about replicas that nobody writes any more, or that are out of date.
-
-    Source: iadmin(1) modrepl and irepl(1) of iRODS 4.3.
-    """
-    path = shlex.quote(logical)
-    stuck = [replica for replica in replicas if not replica.good and replica.status != _STALE]
-    for replica in stuck:
-        yield f"iadmin modrepl logical_path {path} replica_number {replica.number} DATA_REPL_STATUS 0"
+def _commands(logical: str, replicas: Sequence[Replica]) -> list[str]:
+    """What a rodsadmin has to do about replicas that nobody writes any more, or that are out of date."""
+    stuck = stuck_replicas(replicas)
     if not stuck and any(replica.good for replica in replicas):
-        yield f"irepl -aU {path}"
+        return [f"irepl -aU {shlex.quote(logical)}"]
+    return release_commands(logical, stuck)
 
 
 def _described(replicas: Sequence[Replica]) -> str:
-    return ", ".join(f"replica {replica.number} of {replica.size:,} bytes is {_state(replica)}" for replica in replicas)
-
-
-def _state(replica: Replica) -> str:
-    known = 0 <= replica.status < len(REPLICA_STATES)
-    return REPLICA_STATES[replica.status] if known else f"in state {replica.status}"
+    return ", ".join(
+        f"replica {replica.number} of {replica.size:,} bytes is {state_name(replica)}" for replica in replicas
+    )
 
 
 def _paths(replicas: Sequence[Replica]) -> str:

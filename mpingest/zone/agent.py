@@ -11,7 +11,7 @@ import sqlite3
 import time
 from typing import BinaryIO, cast
 
-from mpingest.zone.api.finalize import abandon
+from mpingest.zone.api.finalize import abandon, forsake
 from mpingest.zone.api.table import HANDLERS
 from mpingest.zone.auth import Identity, Login
 from mpingest.zone.counts import Counts
@@ -35,6 +35,10 @@ class Dropped(Exception):
     """The connection is to be closed now, without an answer."""
 
 
+class Died(Dropped):
+    """The same, and nothing is cleaned up."""
+
+
 class Agent:
     """Serves one connection until it ends."""
 
@@ -45,6 +49,7 @@ class Agent:
         self._counts = counts
         self._faults = faults
         self._session: Session | None = None
+        self._close_left_open = abandon
 
     def serve(self) -> None:
         """Until the client disconnects, breaks off or stops speaking the protocol."""
@@ -54,6 +59,8 @@ class Agent:
                 self._answer_requests(Login(self._zone, identity))
         except (FrameError, PackError) as error:
             _log.warning("connection closed: %s", error)
+        except Died:
+            self._close_left_open = forsake
         except (Dropped, OSError):
             pass
         finally:
@@ -152,7 +159,7 @@ class Agent:
         if self._session:
             for opened in self._session.descriptors.drain():
                 with contextlib.suppress(ZoneError, sqlite3.Error):
-                    abandon(self._session, opened)
+                    self._close_left_open(self._session, opened)
         self._reader.close()
         self._channel.close()
 
@@ -179,6 +186,8 @@ def _strike_before(faults: list[Fault]) -> None:
                 raise ZoneError(fault.status)
             case Action.DROP_BEFORE:
                 raise Dropped
+            case Action.DIE:
+                raise Died
             case Action.DELAY:
                 time.sleep(fault.seconds)
 

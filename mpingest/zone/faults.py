@@ -1,4 +1,4 @@
-"""Faults on demand: a request that fails, a connection that drops, a crash, a wait, a refused login."""
+"""Faults on demand: a request that fails, a connection that drops, a crash, an agent that dies, a wait, a refused login."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Action(StrEnum):
     """Do it, commit it, then close the connection without an answer."""
     CRASH = "crash"
     """Do it, commit it, then the whole server dies of SIGKILL."""
+    DIE = "die"
+    """The agent dies, nothing done: what it has open stays locked in the catalog, as if somebody wrote it."""
     DELAY = "delay"
     """Wait ``seconds`` first."""
 

@@ -14,9 +14,10 @@ from irods.session import iRODSSession
 
 from mpingest.ingest import streams
 from mpingest.ingest.actions import Request
-from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.catalog import DATA_OBJ_OPEN, INTERMEDIATE, Catalog
 from mpingest.ingest.checksums import is_of, sha2
 from mpingest.ingest.content import SourceError, open_source
+from mpingest.ingest.messages import object_message
 from mpingest.ingest.put import Upload
 from mpingest.ingest.retry import Breaker, RetryPolicy
 from mpingest.ingest.statuses import RequestError
@@ -126,6 +127,40 @@ def test_where_one_connection_fails_all_is_sent_anew(
     upload.perform(Request.OVERWRITE)
     assert content(session, path) == file.read_bytes()
     assert upload.sent == SIZE
+
+
+@pytest.mark.parametrize("request_", [Request.PUT, Request.OVERWRITE, Request.APPEND])
+def test_what_an_agent_that_dies_leaves_locked_is_overwritten(
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path, request_: Request
+) -> None:
+    catalog = Catalog(session, Traffic(slots=1))
+    known_size = 0
+    if request_ is not Request.PUT:
+        known_size = SIZE - 5 * CHUNK
+        catalog.put(path, file.read_bytes()[:known_size], None, overwrite=False)
+    zone.inject("die", Api.DATA_OBJ_WRITE_AN, skip=3)
+    retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
+    upload = Upload(catalog, retry, path, os.fsencode(file), None, False, known_size)
+    upload.perform(request_)
+    assert content(session, path) == file.read_bytes()
+    assert [replica.good for replica in catalog.replicas(path)] == [True]
+
+
+def test_what_somebody_else_may_write_is_left_to_a_rodsadmin(
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path
+) -> None:
+    catalog = Catalog(session, Traffic(slots=1))
+    catalog.put(path, b"somebody's", None, overwrite=False)
+    with catalog.lease() as lease:  # a writer
+        message = object_message(path, {}, flags=os.O_WRONLY)
+        catalog.send(lease, DATA_OBJ_OPEN, message)
+        lease.clean = False
+        retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
+        upload = Upload(Catalog(session, Traffic(slots=1)), retry, path, os.fsencode(file), None, False, 0)
+        command = f"a rodsadmin has to say iadmin modrepl logical_path {path} replica_number 0 DATA_REPL_STATUS 0"
+        with pytest.raises(RequestError, match=command):
+            upload.perform(Request.OVERWRITE)
+        assert [replica.status for replica in upload.catalog.replicas(path)] == [INTERMEDIATE]
 
 
 def test_a_file_that_cannot_be_read_on(

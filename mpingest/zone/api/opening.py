@@ -83,8 +83,8 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
 
 
 def _refuse_intermediate(session: Session, replicas: list[Replica], keywords: Keywords) -> None:
-    """Nobody but who has the token gets at an object that is being written."""
-    if not session.zone.writers.of(replicas[0].data_id):
+    """Nobody but who has the token gets at an object that is being written, or was when its agent died."""
+    if all(replica.status in (ReplicaStatus.STALE, ReplicaStatus.GOOD) for replica in replicas):
         return
     raise ZoneError(Status.INTERMEDIATE_REPLICA_ACCESS if "resc_hier" in keywords else Status.HIERARCHY_ERROR)
 
