@@ -16,7 +16,7 @@ from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put, objects_below
-from tests.e2e.stopping import Running
+from tests.e2e.stopping import END_SECONDS, Running
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 
@@ -103,6 +103,54 @@ def test_every_way_to_stop_and_little_is_done_again(
     assert zone.counts()["DATA_OBJ_PUT_AN"] < 1.05 * FILES
     # What was put before a stop is known to the run after it.
     assert summary["total"]["change_unchanged"] + zone.counts()["DATA_OBJ_PUT_AN"] >= FILES
+
+
+def test_time_limits_again_and_again_come_to_the_same(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str
+) -> None:
+    """A run is cut off until one is not: hardly anything is done twice, and all is as after a run without a limit."""
+    files, seconds, ranks = (12_000, 20, 4) if FULL else (200, 2, 2)  # five minutes of work, or five seconds
+    root = make_tree({f"dir{number % 30}/file{number}": b"x" * (number % 5) for number in range(files)})
+    whole, parts = (f"{target}/{name}" for name in ("whole", "parts"))
+    assert mpingest("start", *PUT, "--job-name", "whole", root, whole, ranks=ranks).returncode == 0
+    changes = zone.catalog_changes().total()
+    zone.reset_counts()
+    codes = []
+    with slow_zone(zone, 0.1):
+        while not codes or codes[-1] == 75:
+            options = ("--job-name", "parts", "--time-limit", f"{seconds}s")
+            run = begin(mpingest, root, parts, ranks, *options)
+            code, _, err = run.end(seconds + END_SECONDS)
+            assert code in (0, 75), err
+            codes.append(code)
+            assert len(codes) < 60, "it gets on too slowly"
+    assert len(codes) > 2
+    assert files <= zone.counts()["DATA_OBJ_PUT_AN"] < 1.05 * files
+    assert zone.catalog_changes().total() < 1.05 * changes
+    assert assert_put(session, root, whole) == assert_put(session, root, parts) == files
+    assert objects_below(session, whole).keys() == objects_below(session, parts).keys()
+    differences = mpingest("manifest", "diff", "--list", "--json", "whole", "parts")
+    assert differences.stdout.count("\n") == 1, "there is more than the counts"
+
+
+@only_full
+def test_what_is_being_bundled_is_recorded(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str
+) -> None:
+    files = 3500
+    root = make_tree({f"dir{number // 500}/file{number}": b"x" for number in range(files)})
+    options = ("--operation", "put_sync", "--sessions", "1")
+    with slow_zone(zone, 2.0, Api.STRUCT_FILE_EXT_AND_REG_AN):
+        run = Running(mpingest, *options, root, target)
+        run.wait_for(lambda: zone.counts()["STRUCT_FILE_EXT_AND_REG_AN"] > 0)
+        run.process.send_signal(signal.SIGTERM)
+        assert_stopped(mpingest, run, "SIGTERM")
+    done = mpingest.summary()["total"]["outcome_done"]
+    assert 0 < done < files
+    assert len(objects_below(session, target)) == done
+    again = mpingest.start(root, target, *options)
+    assert (again["total"]["change_unchanged"], again["notes"]) == (done, [])
+    assert assert_put(session, root, target) == files
 
 
 @only_full

@@ -88,12 +88,12 @@ def test_failing_puts_leave_no_connection_behind(
     mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, target: str, ranks: int
 ) -> None:
     """One in three fails for good, one in three breaks its connection off."""
-    count = 10_000 if FULL else 300
+    count = 30_000 if FULL else 300
     root = make_tree({f"dir{number % 10}/file{number:05d}": b"x" for number in range(count)})
     allowed = SESSIONS + 1  # and one of rank 0, which looks at the zone first
     before = zone.stats()["connections"]
     zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000, every=3, times=None)
-    zone.inject("drop-after", Api.DATA_OBJ_PUT_AN, every=3, skip=1, times=count // 3 if FULL else 20)
+    zone.inject("drop-after", Api.DATA_OBJ_PUT_AN, every=3, skip=1, times=1000 if FULL else 20)
     options = ("--operation", "put_sync", "--bundle", "never", "--sessions", str(SESSIONS))
     most = 0
     try:
