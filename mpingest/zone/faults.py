@@ -1,4 +1,4 @@
-"""Faults on demand: a request that fails, a connection that drops, a crash, an agent that dies, a wait, a refused login."""
+"""Faults on demand: requests that fail, connections that drop, crashes, agents that die, waits, refused logins."""
 
 from __future__ import annotations
 
