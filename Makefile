@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS := $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) : 4 )))
 
 .PHONY: demo test bench lint format clean
 
@@ -12,7 +13,7 @@ demo: $(READY)
 	$(BIN)/mpingest demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 	$(BIN)/mpiexec -n 4 $(BIN)/python -m pytest --with-mpi -m mpi -q tests/farm
 
 bench: $(READY)

@@ -22,8 +22,11 @@ Completed = subprocess.CompletedProcess
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast ones first: what runs the whole program comes last."""
+    """Fast ones first: what runs the whole program comes last. Workers share out files; one has the cluster."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+    for item in items:
+        place = item.path.parent if "slurm" in item.path.parts else item.path
+        item.add_marker(pytest.mark.xdist_group(place.relative_to(item.config.rootpath).as_posix()))
 
 
 @pytest.fixture(scope="session")
