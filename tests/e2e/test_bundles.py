@@ -20,7 +20,7 @@ from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put, objects_below
-from tests.e2e.test_worlds import kill_below
+from tests.e2e.worlds import kill_below
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 PUT = ("--operation", "put_sync")

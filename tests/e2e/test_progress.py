@@ -21,6 +21,7 @@ import pytest
 from mpingest.jobs.directory import JobDirectory
 from mpingest.jobs.spec import JobSpec
 from tests.conftest import CommandLine, Gate, mpiexec
+from tests.e2e.worlds import kill_below
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 
@@ -48,16 +49,6 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[subproc
             yield process
         finally:
             kill_below(process.pid)
-
-
-def kill_below(pid: int) -> None:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(pid, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in children:
-        kill_below(int(child))
 
 
 def status(mpingest: CommandLine) -> dict[str, Any]:
@@ -153,6 +144,27 @@ def test_a_killed_run_is_told_from_one_that_goes_on(
     assert mpingest("start", "--job-name", "lab", root, target, ranks=ranks).returncode == 0
     assert mpingest("watch", "lab").returncode == 0
     assert "lab  done" in mpingest("list").stdout
+
+
+def test_a_run_that_is_stopped_is_watched_to_that_end(
+    mpingest: CommandLine, make_tree: MakeTree, gate: Gate, target: str
+) -> None:
+    script = Path(gate.options[1])
+    script.write_text(script.read_text() + "        time.sleep(0.2)\n")  # it is not to end before it is stopped
+    world = [mpiexec(), "-n", "3", *start(make_tree(FILES), target, "--sessions", "1", *gate.options)]
+    with running(world, mpingest.environment) as run:
+        until(lambda: gate.is_reached, "the first file")
+        with running(command("watch", "--interval", "0.1", "lab"), mpingest.environment) as watch:
+            assert watch.stdout
+            watch.stdout.readline()
+            assert mpingest("stop", "lab").returncode == 0
+            until(lambda: (mpingest.job() / "stop").exists() or run.poll() is not None, "the request")
+            time.sleep(2)  # rank 0 looks for it once a second
+            gate.open()
+            said = watch.stdout.read()
+            assert watch.wait(30) == 75
+        assert run.wait(30) == 75
+    assert "\njob lab: stopped early by mpingest stop" in f"\n{said}"
 
 
 def test_an_interrupt_ends_only_the_watching(

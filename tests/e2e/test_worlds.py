@@ -18,6 +18,7 @@ from mpingest.zone.numbers import Api
 from tests.bench._latency import build_shim, delayed
 from tests.conftest import CommandLine, mpiexec
 from tests.e2e.checking import assert_put, assert_registered, objects_below
+from tests.e2e.worlds import kill_below
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 
@@ -122,17 +123,6 @@ def test_a_run_that_is_killed_is_finished_by_the_next(
     again = mpingest.start(root, target, ranks=4)
     assert again["total"]["change_unchanged"] == 3000
     assert again["total"]["requests"] == 0
-
-
-def kill_below(pid: int) -> None:
-    """SIGKILL a process and all its descendants, children first stopped so that none escapes."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(pid, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in children:
-        kill_below(int(child))
 
 
 def test_an_internal_error_ends_the_world_and_names_the_rank(

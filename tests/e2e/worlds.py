@@ -57,3 +57,14 @@ def commands_below(launcher: int, words: bytes) -> list[int]:
         return False
 
     return sorted(pid for pid in parents if pid != launcher and is_below(pid) and is_meant(pid))
+
+
+def kill_below(pid: int) -> None:
+    """SIGKILL a process and all its descendants, children first stopped so that none escapes."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(pid, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for child in children:
+        kill_below(int(child))

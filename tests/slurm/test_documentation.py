@@ -160,6 +160,7 @@ def test_the_readme(site: Site, session: iRODSSession) -> None:
         ("mpingest report", "12 done"),
         ("mpingest submit", "job project: batch job "),
         ("mpingest list", "/tempZone/home/project"),
+        ("mpingest watch", "job project: done"),
     ):
         assert expected in site.told(printed)
     for manifest in ("monday.h5", "tuesday.h5", "project.parquet"):
