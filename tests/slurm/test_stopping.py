@@ -1,4 +1,4 @@
-"""Runs that are stopped on a cluster, by a time limit or by scancel, and go on until all is done; a landing zone."""
+"""Runs that are stopped on a cluster, by a time limit, scancel or mpingest stop, and go on until all is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.e2e.checking import assert_put, assert_registered, objects_below
 from tests.slurm.cluster import Cluster, Ended, until
 from tests.slurm.conftest import PUT, RANKS, Desk, only_full, status, submitted
 
-FEEDING_SECONDS = 180 if os.environ.get("MPINGEST_TEST_FULL") else 10
+FEEDING_SECONDS = 180 if os.environ.get("MPINGEST_TEST_FULL") else 6
 
 _PACE = """
 import os, time
@@ -75,7 +75,7 @@ def summaries(on_cluster: CommandLine) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("options", "stop_before", "patience"),
     [
-        pytest.param(("--time=1", "--signal=USR1@1"), "51", 120, id="it knows the time limit"),
+        pytest.param(("--time=1", "--signal=USR1@1"), "52.5", 120, id="it knows the time limit"),
         pytest.param(("--time=3", "--signal=USR1@110"), "0", 600, id="Slurm signals", marks=only_full),
     ],
 )
@@ -127,6 +127,33 @@ def test_what_is_cancelled_stops_in_order_and_the_next_does_the_rest(
     assert cluster.wait(submitted(on_cluster, *RANKS, *arguments)) == Ended("COMPLETED", 0)
     assert assert_put(session, pace.root, target) == 100
     assert sorted(pace.begun()) == sorted(objects_below(session, target))
+
+
+def test_stop_now_ends_the_run_and_what_is_queued(
+    on_cluster: CommandLine, cluster: Cluster, pace: Pace, target: str
+) -> None:
+    pace.write(tries=2, share=10, seconds=1)
+    options = (*PUT, "--sessions", "2", "--event-handler", pace.handler)
+    running = submitted(on_cluster, *RANKS, "--requeue", pace.root, target, "--", *options)
+    until(lambda: len(pace.begun()) > 10, "the run")
+    queued = submitted(on_cluster, *RANKS, "--after", "lab", pace.root, target, "--", *options)
+    done = on_cluster("stop", "--now", "lab")
+    assert done.returncode == 0, done.stderr
+    assert "asked to stop: process " in done.stdout
+    assert f"cancelled: batch job {running} RUNNING" in done.stdout
+    assert f"cancelled: batch job {queued} PENDING" in done.stdout
+    assert cluster.wait(running).state in ("CANCELLED", "FAILED")
+    assert cluster.wait(queued).state == "CANCELLED"
+    until(lambda: status(on_cluster)["state"] == "stopped", "the run to end")
+    assert "stopped early by " in on_cluster("status", "lab").stdout
+    nothing = on_cluster("stop", "--now", "lab")
+    assert (nothing.returncode, nothing.stderr) == (1, "mpingest: nobody runs job lab: there is nothing to stop\n")
+    waiting = submitted(on_cluster, *RANKS, "--begin", "now+1hour", pace.root, target, "--", *options)
+    refused = on_cluster("stop", "lab")
+    assert refused.returncode == 1
+    assert f"batch job {waiting} PENDING (BeginTime) is to run it: --now cancels it" in refused.stderr
+    assert on_cluster("stop", "--now", "lab").stdout.startswith(f"cancelled: batch job {waiting} PENDING")
+    assert cluster.wait(waiting).state == "CANCELLED"
 
 
 @only_full

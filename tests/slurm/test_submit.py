@@ -47,33 +47,6 @@ def test_from_queue_to_end(
     assert os.fsencode(listed["job"]["root"]) == os.fsencode(tree)
 
 
-def test_stop_now_ends_the_run_and_what_is_queued(
-    on_cluster: CommandLine, cluster: Cluster, session: iRODSSession, tree: Path, target: str, gate: Gate
-) -> None:
-    options = (*PUT, "--bundle", "never", *gate.options)
-    running = submitted(on_cluster, *RANKS, "--requeue", tree, target, "--", *options)
-    until(lambda: gate.is_reached, "the run")
-    queued = submitted(on_cluster, *RANKS, "--after", "lab", tree, target, "--", *options)
-    done = on_cluster("stop", "--now", "lab")
-    assert done.returncode == 0, done.stderr
-    gate.open()
-    assert "asked to stop: process " in done.stdout
-    assert f"cancelled: batch job {running} RUNNING" in done.stdout
-    assert f"cancelled: batch job {queued} PENDING" in done.stdout
-    assert cluster.wait(running).state in ("CANCELLED", "FAILED")
-    assert cluster.wait(queued).state == "CANCELLED"
-    until(lambda: status(on_cluster)["state"] == "stopped", "the run to end")
-    assert "stopped early by " in on_cluster("status", "lab").stdout
-    nothing = on_cluster("stop", "--now", "lab")
-    assert (nothing.returncode, nothing.stderr) == (1, "mpingest: nobody runs job lab: there is nothing to stop\n")
-    waiting = submitted(on_cluster, *RANKS, "--begin", "now+1hour", tree, target, "--", *options)
-    refused = on_cluster("stop", "lab")
-    assert refused.returncode == 1
-    assert f"batch job {waiting} PENDING (BeginTime) is to run it: --now cancels it" in refused.stderr
-    assert on_cluster("stop", "--now", "lab").stdout.startswith(f"cancelled: batch job {waiting} PENDING")
-    assert cluster.wait(waiting).state == "CANCELLED"
-
-
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
