@@ -66,5 +66,5 @@ def test_nightly(desk: Desk, session: iRODSSession, plain_tree: Path, target: st
     desk.run(script.name, ROOT=plain_tree, TARGET=target, SCRIPT=script)
     assert assert_put(session, plain_tree, target) == 20
     assert "job lab-nightly: " in (desk.directory / "mpingest-nightly.log").read_text()
-    (queued,) = desk.cluster.run("squeue", "--noheader", "--format=%j %T %r").splitlines()
-    assert queued == "mpingest-nightly PENDING BeginTime"
+    (queued,) = desk.cluster.run("squeue", "--noheader", "--format=%j %T %S").splitlines()
+    assert re.fullmatch(r"mpingest-nightly PENDING .*T22:00:00", queued)
