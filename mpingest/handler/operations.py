@@ -25,7 +25,8 @@ class Operation(Enum):
     deleted: it is gone, and its ``DeleteMode`` wants its object gone too.
 
     register, put: where an object turns out to be there already, it is adopted if it is what it should be; else
-    REGISTER_SYNC updates the replica with the same physical path (fails where there is none),
+    REGISTER_SYNC updates the replica with the same physical path, or with one below the root where no file is any
+    more (fails where there is none),
     REGISTER_AS_REPLICA_SYNC registers one more replica, PUT keeps an object that is good, PUT_SYNC and PUT_APPEND
     overwrite it. What a first run finds in the collection it knows before it asks, and calls the hooks for modify.
     update: size and mtime of the one replica meant. append: the new end alone, where file and object are else what

@@ -295,6 +295,8 @@ class EntryIngestor:
             return None
         if source.settled:
             done = Result(Outcome.DONE)
+            if operation.sends_content and self.options.preserve_mtime:
+                self._set_mtime(entry)  # a move to another collection has made it that of the move
             self._give(entry, self._attributes(entry, operation), made=False)
         else:
             known = Known(Situation.UNSETTLED, rename.number, int(source.row["size"]))
@@ -508,6 +510,7 @@ class EntryIngestor:
             known.replica,
             # Whatever else is registered may have no content, or one that doesn't end.
             self.options.checksum and kind_of(entry.row) == stat.S_IFREG,
+            self._was_ours,
         )
         registration.perform(request)
         self._give(entry, attributes, made=registration.made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ class Registration:
 
     as_replica: an object that is there already gets one more replica. number: of our replica, as far as known.
     checksum: have the server read the file and keep its checksum.
+    was_ours: whether nothing is any more where a file was that only we can have registered
     """
 
     catalog: Catalog
@@ -34,7 +36,8 @@ class Registration:
     resource: str | None
     as_replica: bool
     number: int
-    checksum: bool = False
+    checksum: bool
+    was_ours: Callable[[str], bool]
     made: bool = False
 
     def perform(self, request: Request) -> None:
@@ -99,6 +102,10 @@ class Registration:
                 self._update()
         elif not replicas:
             self._register()
+        elif moved := next((replica for replica in replicas if self.was_ours(replica.path)), None):
+            # It has moved along with its collection, and the run that registered it was killed before it noted that.
+            self.number = moved.number
+            self._relocate_and_update()
         elif self.as_replica:
             self._register_replica()
         else:

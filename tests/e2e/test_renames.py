@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -533,3 +534,30 @@ def test_contradictions(mpingest: CommandLine, make_tree: MakeTree, target: str)
         done = mpingest("start", "--detect-renames", option, root, target)
         assert done.returncode == 2
         assert reason in done.stderr
+
+
+def test_an_object_keeps_the_modify_time_of_its_file(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({"one/file": b"content", "other/file": b"else"})
+    os.utime(root / "one/file", (10**9, 10**9))
+    options = ("--operation", PUT, "--detect-renames", "--preserve-mtime")
+    mpingest.start(root, target, *options)
+    (root / "one/file").rename(root / "other/new")
+    assert mpingest.start(root, target, *options)["total"]["renamed"] == 1
+    assert session.data_objects.get(f"{target}/other/new").modify_time.timestamp() == 10**9
+
+
+def test_what_a_killed_run_had_registered_in_a_directory_that_was_renamed(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    """It moves with the collection, and nothing is recorded of it."""
+    root = make_tree({"one/file": b"content", "one/late": b"late"})
+    settle()
+    mpingest.start(root, target, "--detect-renames", "--exclude-file-name", ".*late")
+    session.data_objects.register(str(root / "one/late"), f"{target}/one/late")
+    (root / "one/late").write_bytes(b"longer now")
+    (root / "one").rename(root / "other")
+    settle()
+    assert mpingest.start(root, target, "--detect-renames")["total"]["directories_renamed"] == 1
+    assert assert_registered(session, root, target) == 2
