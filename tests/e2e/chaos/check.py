@@ -25,12 +25,17 @@ COMPLETE = (0, 3)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. failures: code and reason by path, of a run that came to its end"""
+    """How a run ended.
+
+    failures: code and reason by path; unsettled: files of which it says that they changed while it was at them;
+    both of a run that came to its end
+    """
 
     code: int
     said: str
     errors: str
     failures: Mapping[str, tuple[int, str]]
+    unsettled: int
 
     @property
     def is_complete(self) -> bool:

@@ -101,7 +101,7 @@ class ChaoticJob:
                 said, errors = self._watch(world, trouble, random)
             finally:
                 kill_all(world)
-        ended = Ended(world.returncode, said, errors, self._failures() if world.returncode in COMPLETE else {})
+        ended = self._ended(world.returncode, said, errors)
         self.ended.append(ended)
         print(f"run {len(self.ended)}: {trouble}\n  exit code {ended.code}\n{said}{errors}")
         self._check_end(ended, trouble)
@@ -175,12 +175,15 @@ class ChaoticJob:
             }
         )
 
-    def _failures(self) -> dict[str, tuple[int, str]]:
-        """Code and reason by path, of the last run, which has come to its end."""
+    def _ended(self, code: int, said: str, errors: str) -> Ended:
+        if code not in COMPLETE:
+            return Ended(code, said, errors, {}, 0)
         (job,) = (self.directory / "jobs").iterdir()
-        lines = (max((job / "runs").iterdir()) / "failures.jsonl").read_text().splitlines()
-        failures = [json.loads(line) for line in lines]
-        return {failure["path"]: (failure.get("code", 0), failure["reason"]) for failure in failures}
+        run = max((job / "runs").iterdir())
+        failures = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
+        reasons = {failure["path"]: (failure.get("code", 0), failure["reason"]) for failure in failures}
+        total = json.loads((run / "summary.json").read_text())["total"]
+        return Ended(code, said, errors, reasons, total["outcome_unsettled"])
 
     def _check_end(self, ended: Ended, trouble: Trouble) -> None:
         """Raises Unexpected."""
@@ -197,6 +200,9 @@ class ChaoticJob:
         self._expect((ended.code == 3) == bool(ended.failures), "failures are told where there are any")
         for path, (code, reason) in ended.failures.items():
             self._expect(self._is_explained(code, reason, trouble), f"{path} failed for no reason: {reason}")
+        if ended.is_complete:
+            looked_back = History.of(self.tree().journal).looked_back(len(self.ended) - 1)
+            self._expect(ended.unsettled >= looked_back, f"{looked_back} files changed under its hands")
         self._wait_for_no_connection()
 
     def _is_explained(self, code: int, reason: str, trouble: Trouble) -> bool:

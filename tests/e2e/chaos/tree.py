@@ -239,6 +239,10 @@ class History:
             first = entry
         return first, last
 
+    def looked_back(self, run: int) -> int:
+        """How many files changed just before a run looked back at them."""
+        return sum(any(entry.look_back and entry.run == run for entry in each) for each in self.entries.values())
+
     def runs_of_look_backs(self, name: str) -> list[int] | None:
         """The runs in which a file changed just before mpingest looked back at it; None if it ever changed else."""
         first, *others = self.entries[name]
