@@ -268,7 +268,12 @@ class _Bundle:
         except Interrupted:
             self._remove()
             raise
-        above_id = self._horizon()
+        try:
+            above_id = self._horizon()
+        except RequestError as error:
+            self._log("not extracted", error)
+            self._remove()
+            return [Situation.ABSENT] * len(self.members)
         self._extract()
         answers = self._answers(archive, above_id)
         self._remove()
@@ -294,7 +299,11 @@ class _Bundle:
             self._log("not all extracted", error)
 
     def _answers(self, archive: Archive, above_id: int) -> list[Answer]:
-        listed = self._listed(above_id)
+        try:
+            listed = self._listed(above_id)
+        except RequestError as error:
+            self._log("not listed", error)
+            return [Situation.FOUND if self.fresh else Situation.ABSENT] * len(self.members)
         found = [listed.get(self._logical(member)) for member in self.members]
         answers: list[Answer] = [Situation.ABSENT if sizes is None else Situation.FOUND for sizes in found]
         whole = [place for place in sorted(archive.taken) if self.members[place].size in (found[place] or ())]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,29 @@ def test_whatever_fails_of_a_bundle(
     summary = mpingest.start(root, target, *PUT)
     assert summary["total"]["outcome_done"] == assert_put(session, root, target) == len(MANY)
     assert mpingest.failures() == []
+
+
+@pytest.mark.parametrize("before_last", [0, 1])
+def test_a_listing_that_fails(
+    mpingest: CommandLine,
+    make_tree: MakeTree,
+    session: iRODSSession,
+    zone: EmbeddedZone,
+    target: str,
+    before_last: int,
+) -> None:
+    """The last query of such a run is for what was extracted, the one before for what is older than that."""
+    for collection in (f"{target}/trial", f"{target}/real"):
+        mpingest.start(make_tree({"old": b"old"}), collection, *PUT)
+        root = make_tree(MANY)
+        settle()
+        if collection.endswith("real"):
+            zone.inject("fail", Api.GEN_QUERY_AN, status=-129000, skip=zone.counts()["GEN_QUERY_AN"] - 1 - before_last)
+        zone.reset_counts()
+        assert mpingest.start(root, collection, *PUT)["total"]["outcome_done"] == len(MANY)
+        assert assert_put(session, root, collection) == len(MANY) + 1
+        shutil.rmtree(mpingest.jobs)
+        shutil.rmtree(root)
 
 
 def test_a_tar_file_that_cannot_be_removed_goes_with_the_next_run(
