@@ -66,12 +66,18 @@ class Upload:
         except RequestError as error:
             if error.verdict is not Verdict.BUSY:
                 raise
-            stuck = stuck_replicas(self.retry.run(lambda: self.catalog.replicas(self.logical)))
+            replicas = self.retry.run(lambda: self.catalog.replicas(self.logical))
+            stuck = stuck_replicas(replicas)
             if not stuck:
                 raise
             if not self._has_released(stuck):
                 raise explained(error, self.logical, stuck) from error
-            self._perform(Request.OVERWRITE)
+            if request is Request.PUT and stuck == replicas:
+                # A server may remember for good that an agent that was killed writes the object, but not a new one.
+                self.retry.run(lambda: self.catalog.unlink(self.logical, force=True))
+                self._perform(Request.PUT)
+            else:
+                self._perform(Request.OVERWRITE)
 
     def _perform(self, request: Request) -> None:
         if request is Request.APPEND:

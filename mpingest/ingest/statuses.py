@@ -91,7 +91,7 @@ _STATUSES: dict[Verdict, dict[int, tuple[str, str]]] = {
         -91000: ("SYS_READ_MSG_BODY_LEN_ERR", "a message broke off"),
         -105000: ("SYS_RESC_IS_DOWN", "the resource is down: iadmin modresc … status up"),
         -123000: ("SYS_FS_LOCK_ERR", "a file of the vault is locked"),
-        -154000: ("SYS_INTERNAL_ERR", "the server failed; its log tells more"),
+        -154000: ("SYS_INTERNAL_ERR", "the server failed: see its log; or who wrote it was killed: irm, or restart it"),
         -157000: ("SYS_THREAD_RESOURCE_ERR", "the server was out of threads"),
         -163000: ("SYS_OPERATION_IN_PROGRESS", "someone is at the same object"),
         -167000: ("SYS_LIBRARY_ERROR", "the server failed; its log tells more"),

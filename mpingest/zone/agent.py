@@ -11,7 +11,7 @@ import sqlite3
 import time
 from typing import BinaryIO, cast
 
-from mpingest.zone.api.finalize import abandon, forsake
+from mpingest.zone.api.finalize import abandon, release
 from mpingest.zone.api.table import HANDLERS
 from mpingest.zone.auth import Identity, Login
 from mpingest.zone.counts import Counts
@@ -49,7 +49,7 @@ class Agent:
         self._counts = counts
         self._faults = faults
         self._session: Session | None = None
-        self._close_left_open = abandon
+        self._died = False
 
     def serve(self) -> None:
         """Until the client disconnects, breaks off or stops speaking the protocol."""
@@ -60,7 +60,7 @@ class Agent:
         except (FrameError, PackError) as error:
             _log.warning("connection closed: %s", error)
         except Died:
-            self._close_left_open = forsake
+            self._died = True
         except (Dropped, OSError):
             pass
         finally:
@@ -158,8 +158,11 @@ class Agent:
     def _clean_up(self) -> None:
         if self._session:
             for opened in self._session.descriptors.drain():
+                if self._died:
+                    release(opened)
+                    continue
                 with contextlib.suppress(ZoneError, sqlite3.Error):
-                    self._close_left_open(self._session, opened)
+                    abandon(self._session, opened)
         self._reader.close()
         self._channel.close()
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from irods.session import iRODSSession
 
+from mpingest.ingest import put as put_module
 from mpingest.ingest import streams
 from mpingest.ingest.actions import Request
-from mpingest.ingest.catalog import DATA_OBJ_OPEN, INTERMEDIATE, Catalog
+from mpingest.ingest.catalog import DATA_OBJ_OPEN, INTERMEDIATE, STALE, Catalog
 from mpingest.ingest.checksums import is_of, sha2
 from mpingest.ingest.content import SourceError, open_source
 from mpingest.ingest.messages import object_message
@@ -33,7 +34,8 @@ SIZE = 40 * CHUNK + 123
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "WRITE_SIZE", CHUNK)
-    monkeypatch.setattr(streams, "SINGLE_MESSAGE_LIMIT", 4 * CHUNK)
+    for module in (streams, put_module):
+        monkeypatch.setattr(module, "SINGLE_MESSAGE_LIMIT", 4 * CHUNK)
 
 
 @pytest.fixture
@@ -56,6 +58,11 @@ def slow_zone(zone: EmbeddedZone) -> Iterator[EmbeddedZone]:
     zone.reset_counts()
     yield zone
     zone.clear_faults()
+
+
+def make_upload(catalog: Catalog, path: str, file: Path) -> Upload:
+    retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
+    return Upload(catalog, retry, path, os.fsencode(file), None, False, 0)
 
 
 def put(catalog: Catalog, path: str, file: Path, *, checksum: bool = False) -> tuple[int, str]:
@@ -122,28 +129,35 @@ def test_where_one_connection_fails_all_is_sent_anew(
     with open_source(os.fsencode(file)) as source, pytest.raises(RequestError):
         put_stream(catalog, path, source, None, overwrite=False)
     assert not any(replica.good for replica in catalog.replicas(path))
-    retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
-    upload = Upload(catalog, retry, path, os.fsencode(file), None, False, 0)
+    upload = make_upload(catalog, path, file)
     upload.perform(Request.OVERWRITE)
     assert content(session, path) == file.read_bytes()
     assert upload.sent == SIZE
 
 
-@pytest.mark.parametrize("request_", [Request.PUT, Request.OVERWRITE, Request.APPEND])
-def test_what_an_agent_that_dies_leaves_locked_is_overwritten(
-    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path, request_: Request
+def test_what_an_agent_that_dies_leaves_locked_is_put_anew(
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path
 ) -> None:
     catalog = Catalog(session, Traffic(slots=1))
-    known_size = 0
-    if request_ is not Request.PUT:
-        known_size = SIZE - 5 * CHUNK
-        catalog.put(path, file.read_bytes()[:known_size], None, overwrite=False)
     zone.inject("die", Api.DATA_OBJ_WRITE_AN, skip=3)
-    retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
-    upload = Upload(catalog, retry, path, os.fsencode(file), None, False, known_size)
-    upload.perform(request_)
+    upload = make_upload(catalog, path, file)
+    upload.perform(Request.PUT)
+    assert upload.made
     assert content(session, path) == file.read_bytes()
     assert [replica.good for replica in catalog.replicas(path)] == [True]
+
+
+def test_an_object_that_was_there_before_is_not_removed_for_a_dead_agent(
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path
+) -> None:
+    """It may have metadata. Servers refuse to have it overwritten until they are restarted."""
+    catalog = Catalog(session, Traffic(slots=1))
+    catalog.put(path, b"before", None, overwrite=False)
+    (before,) = catalog.replicas(path)
+    zone.inject("die", Api.DATA_OBJ_WRITE_AN, skip=3)
+    with pytest.raises(RequestError, match="SYS_INTERNAL_ERR"):
+        make_upload(catalog, path, file).perform(Request.OVERWRITE)
+    assert [(replica.object_id, replica.status) for replica in catalog.replicas(path)] == [(before.object_id, STALE)]
 
 
 def test_what_somebody_else_may_write_is_left_to_a_rodsadmin(
@@ -155,8 +169,7 @@ def test_what_somebody_else_may_write_is_left_to_a_rodsadmin(
         message = object_message(path, {}, flags=os.O_WRONLY)
         catalog.send(lease, DATA_OBJ_OPEN, message)
         lease.clean = False
-        retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
-        upload = Upload(Catalog(session, Traffic(slots=1)), retry, path, os.fsencode(file), None, False, 0)
+        upload = make_upload(Catalog(session, Traffic(slots=1)), path, file)
         command = f"a rodsadmin has to say iadmin modrepl logical_path {path} replica_number 0 DATA_REPL_STATUS 0"
         with pytest.raises(RequestError, match=command):
             upload.perform(Request.OVERWRITE)

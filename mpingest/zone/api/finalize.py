@@ -46,13 +46,6 @@ def abandon(session: Session, opened: OpenReplica) -> None:
         _restore(session, opened)
 
 
-def forsake(session: Session, opened: OpenReplica) -> None:
-    """Close as the end of a killed agent does: the catalog goes on to say that the replica is being written."""
-    _close(opened)
-    if _still_writes(session, opened):
-        session.zone.writers.end(opened.replica.data_id)
-
-
 def release(opened: OpenReplica) -> None:
     """Close without a word to the catalog."""
     _close(opened)

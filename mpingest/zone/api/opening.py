@@ -67,6 +67,8 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
             if writer and writer.token == keywords.get("replicaToken"):
                 return _join(path, replicas, writer, wanted)
             _refuse_intermediate(session, replicas, keywords)
+            if writer:  # its agent died: whatever the catalog says meanwhile, the server remembers it for good
+                raise ZoneError(Status.SYS_INTERNAL_ERR, "replica_access_table: Invalid token")
         elif not flags & os.O_CREAT:
             raise ZoneError(Status.OBJ_PATH_DOES_NOT_EXIST)
         replica = _choose(session, replicas, keywords) if replicas else None
@@ -84,7 +86,7 @@ def _open_to_write(session: Session, path: str, wanted: ObjectInput, flags: int)
 
 def _refuse_intermediate(session: Session, replicas: list[Replica], keywords: Keywords) -> None:
     """Nobody but who has the token gets at an object that is being written, or was when its agent died."""
-    if all(replica.status in (ReplicaStatus.STALE, ReplicaStatus.GOOD) for replica in replicas):
+    if not any(replica.locked for replica in replicas):
         return
     raise ZoneError(Status.INTERMEDIATE_REPLICA_ACCESS if "resc_hier" in keywords else Status.HIERARCHY_ERROR)
 

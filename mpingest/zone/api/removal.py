@@ -28,7 +28,7 @@ def unlink(session: Session, request: Request) -> Reply:
     db = session.zone.db
     with db.transaction():
         replicas = require_replicas(db, session.client, path, Level.DELETE_OBJECT)
-        if session.zone.writers.of(replicas[0].data_id) and not for_good:
+        if replicas[0].locked and not for_good:
             raise ZoneError(Status.HIERARCHY_ERROR)
         if for_good:
             for replica in replicas:
@@ -45,7 +45,7 @@ def discard(session: Session, replica: Replica, *, unregister: bool) -> list[str
 
     A file outside the vault was there before it was registered, and stays.
     """
-    if session.zone.writers.of(replica.data_id):
+    if replica.locked:
         raise ZoneError(Status.LOCKED_DATA_OBJECT_ACCESS)
     remove_replica(session.zone.db, replica)
     if unregister or not replica.in_vault:
@@ -63,7 +63,7 @@ def trim(session: Session, request: Request) -> Reply:
     db = session.zone.db
     with db.transaction():
         replicas = require_replicas(db, session.client, path, Level.DELETE_OBJECT)
-        if session.zone.writers.of(replicas[0].data_id):
+        if replicas[0].locked:
             raise ZoneError(Status.HIERARCHY_ERROR)
         spare = len(replicas) - max(1, _COPIES_KEPT if kept is None else kept)
         trimmed = _spare(_candidates(session, replicas, wanted), replicas, wanted)[:spare] if spare > 0 else []

@@ -42,6 +42,11 @@ class Replica:
     modified: str
 
     @property
+    def locked(self) -> bool:
+        """Whether it or a sibling is being written, as far as the catalog knows."""
+        return self.status in {ReplicaStatus.INTERMEDIATE, ReplicaStatus.WRITE_LOCKED}
+
+    @property
     def in_vault(self) -> bool:
         """Whether the file lies in the vault of its resource, rather than registered where it was."""
         return os.path.normpath(self.path).startswith(self.vault.rstrip("/") + "/")
