@@ -167,6 +167,19 @@ def test_a_run_that_is_stopped_is_watched_to_that_end(
     assert "\njob lab: stopped early by mpingest stop" in f"\n{said}"
 
 
+def test_watch_waits_between_passes(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    passes = start(make_tree(FILES), target, "--interval", "3600")
+    with running(passes, mpingest.environment) as run:
+        until(lambda: mpingest("status", "lab").stdout.startswith("job lab: waiting"), "the end of the first pass")
+        with running(command("watch", "--interval", "0.1", "lab"), mpingest.environment) as watch:
+            assert watch.stdout
+            assert watch.stdout.readline() == "job lab: waiting between two passes\n"
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(30) == 75
+            assert watch.stdout.readline() == "job lab: done\n"
+            assert watch.wait(30) == 0
+
+
 def test_an_interrupt_ends_only_the_watching(
     mpingest: CommandLine, make_tree: MakeTree, gate: Gate, target: str
 ) -> None:
