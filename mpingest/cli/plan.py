@@ -16,6 +16,7 @@ _ONLY_FOR_RUNS = (
     *("sessions", "sessions_per_rank", "max_connections", "max_requests_rate", "max_bytes_rate"),
     *("time_limit", "stop_before"),
     *("resource", "as_user", "zone_timeout", "irods_idle_disconnect_seconds", "detect_renames"),
+    "after_ingest",
     *("log_filename", "log_when", "log_interval", "log_level"),
     *("profile", "profile_filename", "profile_when", "profile_interval", "progress"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Any
 
 import click
@@ -16,6 +17,8 @@ from mpingest.cli.scanning import excludes_of, scan_options
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.bundle_mode import BundleMode
+from mpingest.ingest.proof import RELEASING
+from mpingest.jobs.disposal import After, Disposal
 from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.log import LEVELS, STDERR, WHENS, LogOptions
 from mpingest.jobs.spec import RunOptions
@@ -40,6 +43,24 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
         return None if value is None else json.loads(value)
     except ValueError as error:
         raise click.BadParameter(f"is not JSON: {error}") from error
+
+
+def _name(_: click.Context, __: click.Parameter, value: str | None) -> bytes | None:
+    """The name of a file in a directory."""
+    if value is None:
+        return None
+    if value in ("", ".", "..") or "/" in value:
+        raise click.BadParameter(f"{value!r} is no name of a file in a directory")
+    return os.fsencode(value)
+
+
+def _after_ingest(_: click.Context, __: click.Parameter, value: str) -> Disposal:
+    word, colon, directory = value.partition(":")
+    if word == After.MOVE.value and directory:
+        return Disposal(After.MOVE, os.fsencode(os.path.abspath(directory)))
+    if colon or word not in (After.KEEP.value, After.DELETE.value):
+        raise click.BadParameter(f"{value!r} is none of keep, move:DIR, delete")
+    return Disposal(After(word))
 
 
 @click.command(
@@ -118,7 +139,38 @@ def _json(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     "--interval",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="Run again so long after each start, until stopped.",
+    help="Run again so long after each start, until stopped; at once where a run took longer. A pass that finds "
+    "nothing sends no request, and of passes that found nothing only the last leaves a trace.",
+)
+@click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Leave files alone that were written less than so long before the run began: a later run takes them. By "
+    "mtime, or ctime where mtime is later (as with one in the future). The clock is that of ROOT's file system where "
+    "the jobs directory is on it, otherwise that of the host of rank 0: choose more than clocks may differ by.",
+)
+@click.option(
+    "--ready-file",
+    callback=_name,
+    metavar="NAME",
+    help="Take a directory at the top of ROOT only once this file is in it (RTAComplete.txt), and, with --settle, "
+    "nothing at and below it was written lately. From then on it is one like any other. Files at the top of ROOT are "
+    "taken in any case.",
+)
+@click.option(
+    "--after-ingest",
+    callback=_after_ingest,
+    default="keep",
+    show_default=True,
+    metavar="keep|move:DIR|delete",
+    help="What becomes of a file once it is put: with move it goes to the same path below DIR, on whatever file "
+    "system, and never in the place of another file; with delete it is gone. Only regular files, and only when the "
+    "zone has a good replica of the file's size whose checksum is that of the file, which is read once more; the "
+    "object stays, also with a --delete-mode later. Implies --checksum; goes with put and put_sync. A new file of the "
+    "same name replaces the object with put_sync; with put it stays and is reported. Directories stay, unless "
+    "--ready-file says that no more comes: then they go once nothing is left in them.",
 )
 @click.option(
     "--time-limit",
@@ -266,6 +318,8 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
       mpingest start --operation put_sync --detect-renames --delete-mode trash /landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --operation put --bundle never --checksum /landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --operation put --max-bytes-rate 500MB/s /landing /tempZone/home/rods/landing
+      mpiexec -n 8 mpingest start --operation put --interval 60 --settle 60 --ready-file RTAComplete.txt \
+        --after-ingest move:/data/ingested --allow-empty /data/landing /tempZone/home/rods/landing
       mpiexec -n 8 mpingest start --time-limit 2h /data/run42 /tempZone/home/rods/run42
       srun --mpi=pmi2 mpingest start --event-handler handler.py /lustre/proj /tempZone/home/rods/proj
 
@@ -306,16 +360,37 @@ def _check_detect_renames(chosen: dict[str, Any]) -> None:
         )
 
 
+def _check_after_ingest(chosen: dict[str, Any]) -> None:
+    """Raises UsageError where files would be taken away that must not be. What a script says is looked at later."""
+    after: Disposal = chosen["after_ingest"]
+    if not after.takes_away:
+        return
+    if FollowLinks(chosen["follow_symlinks"]) is not FollowLinks.NO:
+        raise click.UsageError(
+            f"--after-ingest {after} does not go with --follow-symlinks: nothing is taken away where a link leads to"
+        )
+    if chosen["delete_mode"] != "do_not_delete":
+        raise click.UsageError(
+            f"--after-ingest {after} does not go with --delete-mode, to which what is taken away were gone: choose one"
+        )
+    if chosen["event_handler"] is None and OPERATIONS[chosen["operation"]] not in RELEASING:
+        raise click.UsageError(
+            f"--after-ingest {after} takes files away, of which a whole copy has to be in a vault: it goes with "
+            f"--operation put or put_sync, not {chosen['operation']}"
+        )
+
+
 def run_options(chosen: dict[str, Any]) -> RunOptions:
     """How a run is to go, by the parameters of the command. Raises UsageError."""
     _check_detect_renames(chosen)
+    _check_after_ingest(chosen)
     return RunOptions(
         operation=OPERATIONS[chosen["operation"]],
         resource=chosen["resource"],
         user=chosen["as_user"],
         handler=chosen["event_handler"],
         append_json=chosen["append_json"],
-        checksum=chosen["checksum"],
+        checksum=chosen["checksum"] or chosen["after_ingest"].takes_away,
         bundle=BundleMode(chosen["bundle"]),
         preserve_mtime=chosen["preserve_mtime"],
         excludes=excludes_of(chosen),
@@ -337,6 +412,9 @@ def run_options(chosen: dict[str, Any]) -> RunOptions:
         initial_ingest=chosen["initial_ingest"],
         allow_empty=chosen["allow_empty"],
         detect_renames=chosen["detect_renames"],
+        settle=chosen["settle"],
+        ready_file=chosen["ready_file"],
+        after_ingest=chosen["after_ingest"],
         delete_mode=DELETE_MODES[chosen["delete_mode"]],
         delete_unknown=chosen["delete_unknown"],
         max_delete=chosen["max_delete"],

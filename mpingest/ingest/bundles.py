@@ -92,11 +92,16 @@ class Room:
         return True
 
 
-def portions(indices: npt.NDArray[np.intp], sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.intp]]:
-    """Cut entries into what a bundle holds. indices: shape (n,); sizes: bytes of all entries."""
+def portions(
+    indices: npt.NDArray[np.intp],
+    sizes: npt.NDArray[np.int64],
+    most_files: int = MOST_FILES,
+    most_bytes: int = MOST_BYTES,
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Cut entries into what a bundle holds, or as much as is said. indices: shape (n,); sizes: bytes of all entries."""
     while len(indices):
-        room = int(np.searchsorted(np.cumsum(sizes[indices]), MOST_BYTES, "right"))
-        count = max(1, min(MOST_FILES, room))
+        room = int(np.searchsorted(np.cumsum(sizes[indices]), most_bytes, "right"))
+        count = max(1, min(most_files, room))
         yield indices[:count]
         indices = indices[count:]
 

@@ -79,10 +79,13 @@ def is_of(checksum: str, content: bytes) -> bool:
     return checksum == scheme.text(digest)
 
 
-def is_of_source(checksum: str, source: Source) -> bool:
-    """Whether what ``source`` still has, which is read, has this checksum; False where its kind is unknown."""
+def is_of_source(checksum: str, source: Source, note: Callable[[int], None] | None = None) -> bool:
+    """Whether what ``source`` still has, which is read, has this checksum; False where its kind is unknown.
+
+    note: as in ``digest_of``
+    """
     scheme = _scheme_of(checksum)
-    return scheme is not None and checksum == scheme.text(digest_of(source, scheme.make()))
+    return scheme is not None and checksum == scheme.text(digest_of(source, scheme.make(), note=note))
 
 
 def is_of_file(checksum: str, path: bytes) -> bool:

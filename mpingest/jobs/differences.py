@@ -21,6 +21,7 @@ from mpingest.jobs.text import time_text
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import TYPE_BITS
 
+TAKEN_AND_MISSING = "its file was moved or deleted after the ingest, and there is no object"
 GONE_AND_MISSING = "recorded as gone from disk and kept in the catalog, where it is not"
 _NANOSECONDS = 1_000_000_000
 
@@ -202,12 +203,10 @@ def _difference(sides: Sides, claim: Claim) -> _Found | None:
     if sides.recorded is None or sides.result is None:
         return _unrecorded(sides, claim)
     outcome = Outcome(int(sides.result["outcome"]))
-    if outcome is Outcome.GONE:
-        return _unrecorded(sides, claim) if sides.row is not None else _known_gone(sides, claim)
     if sides.row is None:
-        # What failed or was left alone has no object, and is forgotten.
-        settled = outcome in (Outcome.DONE, Outcome.UNSETTLED)
-        return (Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None) if settled else None
+        return _without_file(sides, claim, outcome)
+    if outcome is Outcome.GONE:
+        return _unrecorded(sides, claim)
     if outcome is Outcome.FAILED:
         code = int(sides.result["code"])
         return Kind.FAILED, f"recorded as failed{f': {status_name(code)}' if code < 0 else ''}", None
@@ -231,6 +230,36 @@ def _known_gone(sides: Sides, claim: Claim) -> _Found | None:
     if claim.operation is Operation.NO_OP:
         return None
     return Kind.MISSING, GONE_AND_MISSING, FORGET
+
+
+def _without_file(sides: Sides, claim: Claim, outcome: Outcome) -> _Found | None:
+    """Of what is recorded, and not on disk."""
+    assert sides.recorded is not None, "it is known"
+    if outcome is Outcome.GONE:
+        return _known_gone(sides, claim)
+    if outcome is Outcome.RELEASED:
+        return _of_released(sides, claim)
+    # What failed or was left alone has no object, and is forgotten.
+    settled = outcome in (Outcome.DONE, Outcome.UNSETTLED)
+    return (Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None) if settled else None
+
+
+def _of_released(sides: Sides, claim: Claim) -> _Found | None:
+    """Of what was taken away after its ingest: the object is all there is, and no run can put it right."""
+    assert sides.recorded is not None, "it is known"
+    if not sides.replicas:
+        return Kind.MISSING, TAKEN_AND_MISSING, None
+    good = [replica for replica in sides.replicas if replica.good]
+    if not good:
+        return _kind_of(sides.replicas[0]), _described(sides.replicas), None
+    size = int(sides.recorded["size"])
+    if all(replica.size != size for replica in good):
+        return (
+            Kind.SIZE,
+            f"recorded with {size:,} bytes, {good[0].size:,} in the catalog; its file was taken away",
+            None,
+        )
+    return _siblings(sides.replicas, claim)
 
 
 def _changed(sides: Sides) -> _Found:

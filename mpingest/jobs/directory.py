@@ -1,6 +1,6 @@
 """The job directory: where everything that outlives a run is kept, and the lock that keeps runs apart.
 
-<job>/job.json  checkpoint.h5  lock  stop  batch_jobs  batch/
+<job>/job.json  checkpoint.h5  lock  stop  batch_jobs  batch/  released
 <job>/runs/0001/  manifest/  log/  failures/  bundles/  progress.json  summary.json  failures.jsonl
 <job>/verification/  manifest/  log/  failures/  differences.jsonl
 """
@@ -273,6 +273,20 @@ class JobDirectory:
         with suppress(OSError):
             os.unlink(self._stop_path)
 
+    @property
+    def has_released(self) -> bool:
+        """Whether files have been taken away after their ingest, so that objects without a file may be all there is."""
+        return os.path.exists(self._released_path)
+
+    def note_release(self) -> None:
+        """Remember, for good, that files are taken away. Raises OSError."""
+        if not self.has_released:
+            with open(self._released_path, "w", encoding="utf-8") as file:
+                file.write("Files were taken away after their ingest: what has no file may be all there is of it.\n")
+                file.flush()
+                os.fsync(file.fileno())
+            sync_directory(self.path)
+
     def batch_jobs(self) -> list[str]:
         """Ids of the batch jobs that have run it or are to, in the order in which they were noted."""
         try:
@@ -322,6 +336,10 @@ class JobDirectory:
     @property
     def _stop_path(self) -> str:
         return os.path.join(self.path, "stop")
+
+    @property
+    def _released_path(self) -> str:
+        return os.path.join(self.path, "released")
 
     @property
     def _batch_jobs_path(self) -> str:
@@ -439,13 +457,16 @@ class Lock:
         if holder.get("host") == socket.gethostname():
             return _start_of(holder.get("pid")) != holder.get("started")
         try:
-            return self._now() - os.stat(self.path).st_mtime > STALE_SECONDS
+            now = file_system_time_ns(os.path.dirname(self.path))
+            return now - os.stat(self.path).st_mtime_ns > STALE_SECONDS * 1e9
         except FileNotFoundError:
             return True
 
-    def _now(self) -> float:
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(self.path), prefix="clock.") as file:
-            return os.fstat(file.fileno()).st_mtime
+
+def file_system_time_ns(directory: str) -> int:
+    """Nanoseconds since the epoch, by the clock of the file system of a directory. Raises OSError."""
+    with tempfile.NamedTemporaryFile(dir=directory, prefix="clock.") as file:
+        return os.fstat(file.fileno()).st_mtime_ns
 
 
 def own_batch_job() -> str | None:
@@ -484,6 +505,15 @@ def write_json(path: str, content: Any, *, durable: bool = True) -> None:
             file.flush()
             os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def sync_directory(path: str | bytes) -> None:
+    """Make durable what names a directory has. Raises OSError."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _holder() -> dict[str, Any]:

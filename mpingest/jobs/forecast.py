@@ -145,9 +145,9 @@ class Forecast:
         """Files of which the same is done."""
         self.steps.setdefault(step, Total()).add(total)
 
-    def leave(self, reason: str, size: int) -> None:
-        """A file of which nothing is done."""
-        self.left_alone.setdefault(reason, Total()).add(Total(1, size))
+    def leave(self, reason: str, size: int, files: int = 1) -> None:
+        """Files of which nothing is done, and their bytes."""
+        self.left_alone.setdefault(reason, Total()).add(Total(files, size))
 
     def fail(self, path: bytes, reason: str) -> None:
         """What cannot be read, or will fail. path: relative to the root."""

@@ -281,17 +281,19 @@ class _Inspection(Visit):
 
     def _look_at_gone(self, diff: DirectoryDiff) -> list[Unit]:
         """Compares what is recorded and not on disk; units for the directories of it."""
-        vanished, results = diff.vanished()
+        not_there = [*zip(*diff.vanished(), strict=True), *zip(*diff.released(), strict=True)]
         units = []
         if self.unknown:
-            self.unknown.strike(vanished.names())
-        for (name, row), result in zip(vanished, results, strict=True):
+            self.unknown.strike(name for (name, _), _ in not_there)
+        for (name, row), result in not_there:
             if kind_of(row) != stat.S_IFDIR:
                 self._compare_file(name, None, row, result)
                 continue
             relative = self._below(name)
             if result["outcome"] == Outcome.GONE:
                 units.append(Subtree(relative, Change.DELETED, row).to_unit())
+            elif result["outcome"] == Outcome.RELEASED:
+                units.append(Subtree(relative, Change.UNCHANGED, row).to_unit())
             else:
                 logical = self.inspector.ingestor.subjects.logical_path(relative)
                 sides = Sides(None, row, result)

@@ -34,11 +34,12 @@ from mpingest.jobs import tally
 from mpingest.jobs.inspector import Inspector
 from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
+from mpingest.jobs.release import Releaser
 from mpingest.jobs.removal import Remover
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.slices import Part, Portion, Retry, SliceRun, next_bundle
 from mpingest.jobs.tools import Tools
-from mpingest.jobs.units import Slice, Subtree, Sums, Unseen, is_slice
+from mpingest.jobs.units import Served, Slice, Subtree, Sums, Unseen, is_slice
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.pool import PoolClosed
@@ -94,7 +95,7 @@ class Pipeline:
     rates: those that hold until the farm says otherwise; slots there are none until then
     """
 
-    visitor: Visitor | Remover | Planner | Inspector
+    visitor: Visitor | Remover | Releaser | Planner | Inspector
     tools: Tools
     rates: Rates
     _events: deque[Spawned | Finished] = field(default_factory=deque)
@@ -222,6 +223,9 @@ class Pipeline:
         if isinstance(self.visitor, Inspector):
             sums = Sums.from_unit(unit)
             return _Scan(unit, sums.relative, self.visitor.look(sums))
+        if isinstance(self.visitor, Releaser):
+            served = Served.from_unit(unit)
+            return _Scan(unit, served.relative, self.visitor.look(served))
         assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
         unseen = Unseen.from_unit(unit)
         return _Scan(unit, unseen.relative, self.visitor.look(unseen))

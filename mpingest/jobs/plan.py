@@ -27,7 +27,13 @@ from mpingest.jobs.directory import JobDirectory, attributes_of
 from mpingest.jobs.forecast import Forecast
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.planner import NoZone, needs_zone, open_planner
-from mpingest.jobs.preflight import check_delete_mode, check_delete_unknown, checked_jobs_directory, checked_target
+from mpingest.jobs.preflight import (
+    check_delete_mode,
+    check_delete_unknown,
+    check_never_released,
+    checked_jobs_directory,
+    checked_target,
+)
 from mpingest.jobs.removal import refusal
 from mpingest.jobs.root import checked_root
 from mpingest.jobs.run import check_checkpoint, last_summary, note_another_way
@@ -67,7 +73,7 @@ class Found:
     """What there is of the job.
 
     job:       None before its first run;  run: number of the last one, 0 for none
-    leftovers: whether segments are left of a run that was cut off, or goes on
+    leftovers: whether segments are left of a run that was cut off, or goes on;  now_ns: see ``Arrivals``
     """
 
     spec: JobSpec
@@ -76,6 +82,7 @@ class Found:
     leftovers: bool
     notes: list[str]
     root_row: np.void
+    now_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +146,13 @@ def _find(request: Request) -> Found:
     _check_delete_mode(spec, options)
     root_row = entry_row(os.stat(root))
     if job is None:
-        return Found(spec, None, 0, False, notes, root_row)
+        return Found(spec, None, 0, False, notes, root_row, time.time_ns())
+    if options.delete_unknown:
+        check_never_released(job)
     check_checkpoint(job)
     runs, leftovers = job.runs(), bool(job.segments())
     notes += _notes(job, options, runs[-1].number if runs else 0, leftovers)
-    return Found(spec, job, runs[-1].number if runs else 0, leftovers, notes, root_row)
+    return Found(spec, job, runs[-1].number if runs else 0, leftovers, notes, root_row, time.time_ns())
 
 
 def _job(request: Request, root: bytes, jobs_directory: str) -> tuple[JobSpec, JobDirectory | None]:
@@ -269,7 +278,7 @@ def _foresee(
     with ExitStack() as stack:
         pipeline = None
         if comm is None or comm.rank != COORDINATOR:
-            planner, tools = stack.enter_context(open_planner(found.spec, checkpoint, options, forecast))
+            planner, tools = stack.enter_context(open_planner(found.spec, checkpoint, options, forecast, found.now_ns))
             pipeline = stack.enter_context(Pipeline(planner, tools, limits.rates.part(comm.size - 1 if comm else 1)))
             stack.callback(tools.recorder.shut)  # nobody waits for threads that have nothing to save
         result = run_farm(

@@ -28,7 +28,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
     steps:        what would be done: operation, change, request, and of it files, bytes, requests
     left_alone:   files about which nothing would be done: reason, files, bytes
     deletions:    objects and collections that would be deleted, and the requests for that;  refusal: why none would be
-    excluded:     names left out
+    excluded:     names left out;  not_ready: directories without the marker of --ready-file, or still written to
     unforeseen:   files of which only the zone would tell what is done
     failing:      entries and directories that can't be read, or are known to fail;  failures: the first, with reasons
     requests:     in all and by what they are for, if the collections hold only what the job has brought there;
@@ -72,6 +72,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         },
         "refusal": plan.refusal,
         "excluded": int(counts[tally.EXCLUDED]),
+        "not_ready": int(counts[tally.NOT_READY]),
         "unforeseen": forecast.unforeseen,
         "failing": forecast.failing,
         "failures": [{"path": os.fsdecode(path) or ".", "reason": reason} for path, reason in forecast.failures],
@@ -100,6 +101,8 @@ def lines(plan: Plan) -> Iterator[str]:
     )
     if excluded := int(counts[tally.EXCLUDED]):
         yield f"  excluded     {excluded:,} names, with all below them"
+    if not_ready := int(counts[tally.NOT_READY]):
+        yield f"  not ready    {not_ready:,} directories (--ready-file), with all below them"
     if gone := forecast.directories_gone:
         yield f"  gone         {gone:,} directories"
     yield from _changes(forecast)

@@ -36,6 +36,7 @@ from mpingest.ingest.subject import Entry, Subjects
 from mpingest.ingest.unknown import is_unknown
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
+from mpingest.jobs.arrivals import Arrivals
 from mpingest.jobs.forecast import Forecast, Total
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
@@ -278,7 +279,8 @@ class Foresight:
 
     def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
         """Entries that are no longer there, whether that is new or not."""
-        outcomes = results["outcome"]
+        known = results["outcome"] != Outcome.RELEASED
+        batch, outcomes = batch.select(known), results["outcome"][known]
         news = outcomes != Outcome.GONE
         files = batch.select(news & ~batch.is_directory())
         changes = np.full(len(files), Change.DELETED, np.uint8)
@@ -291,6 +293,14 @@ class Foresight:
         if self.ingestor.handler.may_delete:
             deletable = gone if self.delete_unknown else gone & ~is_unknown(batch.rows)
             self.ingestor.foresee_deletions(directory, batch.select(deletable))
+
+    def young(self, batch: EntryBatch) -> None:
+        """Entries that were written too lately to be taken."""
+        with self.ledger.open() as forecast:
+            forecast.counts[tally.YOUNG] += len(batch)
+            forecast.leave(
+                "written lately (--settle): a later run takes them", int(batch.rows["size"].sum()), len(batch)
+            )
 
     def unreadable(self, relative: bytes, error: OSError) -> None:
         """An entry that could not be stat'ed, or a directory whose reading broke off."""
@@ -317,11 +327,12 @@ class Foresight:
     def entries(  # noqa: D102
         self, directory: bytes, batch: EntryBatch, changes: npt.NDArray[np.uint8], results: list[Result]
     ) -> None: ...
-    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
+    def rows(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
     def directory(self, relative: bytes, state: DirectoryState) -> None: ...  # noqa: D102
     def directory_entry(  # noqa: D102
         self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0
     ) -> None: ...
+    def seal(self) -> None: ...  # noqa: D102
     def seal_if_due(self) -> None: ...  # noqa: D102
 
 
@@ -353,9 +364,9 @@ class Planner:
 
 @contextmanager
 def open_planner(
-    spec: JobSpec, checkpoint: Checkpoint | None, options: RunOptions, forecast: Forecast
+    spec: JobSpec, checkpoint: Checkpoint | None, options: RunOptions, forecast: Forecast, now_ns: int
 ) -> Iterator[tuple[Planner, Tools]]:
-    """What a rank works with. Raises MpingestError where the handler can't be used."""
+    """What a rank works with. now_ns: see ``Arrivals``. Raises MpingestError where the handler can't be used."""
     ending = Ending()
     handler = _without_unasked(handler_of(options))
     naming = Naming(spec.root, spec.target, handler.character_map)
@@ -379,7 +390,8 @@ def open_planner(
         known = None if options.ignore_cache else checkpoint
         # What is in the collections that never was a file, nobody knows without a zone.
         as_far_as_known = replace(options, delete_unknown=False)
-        visitor = Visitor(LinkRule(spec.root, options.follow), pool, ingestor, known, foresight, as_far_as_known)
+        links, arrivals = LinkRule(spec.root, options.follow), Arrivals.of(options, now_ns)
+        visitor = Visitor(links, pool, ingestor, known, foresight, as_far_as_known, arrivals)
         yield Planner(visitor, ingestor), tools
 
 

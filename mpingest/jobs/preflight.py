@@ -15,8 +15,12 @@ from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.handler.operations import Operation
 from mpingest.ingest.delete import COMPATIBLE
 from mpingest.ingest.names import MAX_PATH
+from mpingest.ingest.proof import RELEASING
 from mpingest.ingest.resources import Resources
 from mpingest.ingest.statuses import login_error, status_name
+from mpingest.jobs.directory import JobDirectory
+from mpingest.jobs.disposal import After, Disposal
+from mpingest.jobs.spec import RunOptions
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
@@ -114,6 +118,40 @@ def check_delete_unknown(handler: Handler) -> None:
     for method in ("character_map", "collection_for"):
         if handler.has(method):
             raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
+
+
+def check_never_released(job: JobDirectory) -> None:
+    """Raises MpingestError where what has no file may be all that there is of it."""
+    if job.has_released:
+        raise MpingestError(
+            f"--delete-unknown: job {job.name} has taken files away after their ingest: of these it would delete the "
+            "objects, too"
+        )
+
+
+def check_after_ingest(handler: Handler, options: RunOptions, root: bytes) -> None:
+    """Raises MpingestError where files must not be taken away, or can't be moved to where they are to go."""
+    after = options.after_ingest
+    if not after.takes_away:
+        return
+    if handler.may_delete:
+        raise MpingestError(
+            f"--after-ingest {after}: does not go with deletions, by --delete-mode or delete_mode(): choose one"
+        )
+    if not handler.has("operation") and handler.defaults.operation not in RELEASING:
+        raise MpingestError(f"--after-ingest {after}: only after a put: give --operation put or put_sync")
+    if after.after is After.MOVE:
+        _check_move(after, root)
+
+
+def _check_move(after: Disposal, root: bytes) -> None:
+    if not os.path.isdir(after.directory):
+        raise MpingestError(f"--after-ingest {after}: no such directory: make it, or mount what it is on")
+    if not os.access(after.directory, os.W_OK | os.X_OK):
+        raise MpingestError(f"--after-ingest {after}: cannot be written to")
+    real, top = (os.path.join(os.path.realpath(path), b"") for path in (after.directory, root))
+    if real.startswith(top) or top.startswith(real):
+        raise MpingestError(f"--after-ingest {after}: one of it and ROOT lies in the other: choose a directory apart")
 
 
 @_asking()

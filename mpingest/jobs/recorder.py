@@ -42,11 +42,13 @@ class Records(Protocol):
     def directory_entry(  # noqa: D102
         self, relative: bytes, row: np.void, change: Change, outcome: Outcome, code: int = 0
     ) -> None: ...
-    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
+    def rows(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
+    def young(self, batch: EntryBatch) -> None: ...  # noqa: D102
     def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
     def unreadable(self, relative: bytes, error: OSError) -> None: ...  # noqa: D102
     def directory_failure(self, relative: bytes, result: Result) -> None: ...  # noqa: D102
     def add(self, counter: int, amount: int = 1) -> None: ...  # noqa: D102
+    def seal(self) -> None: ...  # noqa: D102
     def seal_if_due(self) -> None: ...  # noqa: D102
     def shut(self) -> None: ...  # noqa: D102
 
@@ -92,13 +94,14 @@ class Recorder:
             for source in sources:
                 self._record_one(source, _NOTHING, Change.DELETED, Outcome.REMOVED)
 
-    def moved(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
-        """Record entries of a directory that has a new name, and about which nothing had to be done.
-
-        results: ``RESULT_DTYPE``, shape (n,)
-        """
+    def rows(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
+        """Record entries of which nothing is to be counted. results: ``RESULT_DTYPE``, shape (n,)."""
         with self._open():
             self.segments.record(directory, batch, results["change"], results["outcome"], results["code"])
+
+    def young(self, batch: EntryBatch) -> None:
+        """Count entries that were written too lately to be taken: what is recorded of them stays."""
+        self.add(tally.YOUNG, len(batch))
 
     def directory(self, relative: bytes, state: DirectoryState) -> None:
         """Record what is known of a directory whose scan is over."""
@@ -113,9 +116,9 @@ class Recorder:
     def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None:
         """Record entries that are no longer there. results: as they were recorded, ``RESULT_DTYPE``, shape (n,).
 
-        What is in the catalog is gone; what never got there is simply removed; what was gone stays so.
+        What is in the catalog is gone; what never got there is simply removed; what was gone or released stays so.
         """
-        known = results["outcome"] != Outcome.GONE
+        known = ~np.isin(results["outcome"], (Outcome.GONE, Outcome.RELEASED))
         batch, outcomes, codes = batch.select(known), results["outcome"][known], results["code"][known]
         never_there = (outcomes == Outcome.FAILED) | (outcomes == Outcome.SKIPPED)
         became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
@@ -142,6 +145,11 @@ class Recorder:
         """Count something else."""
         with self._open():
             self.counts[counter] += amount
+
+    def seal(self) -> None:
+        """Make durable what is recorded so far. Raises CannotRecord."""
+        with self._open(), own_trouble():
+            self.segments.seal()
 
     def seal_if_due(self) -> None:
         """Make rows durable that have waited long enough. Raises CannotRecord."""

@@ -25,12 +25,16 @@ TRIVIAL = 100
 
 
 def refusal(summary: Summary, max_delete: int | None) -> str:
-    """Why that many deletions are not to be believed; empty if they are. summary: of all that is recorded."""
+    """Why that many deletions are not to be believed; empty if they are. summary: of all that is recorded.
+
+    What we have taken away ourselves counts for nothing here.
+    """
     gone = summary.outcomes[Outcome.GONE]
+    entries = summary.entries - summary.outcomes.get(Outcome.RELEASED, 0)
     if max_delete is None:
-        if summary.entries <= TRIVIAL or 2 * gone <= summary.entries:
+        if entries <= TRIVIAL or 2 * gone <= entries:
             return ""
-        share = f"{gone:,} of {summary.entries:,} entries are gone, more than half"
+        share = f"{gone:,} of {entries:,} entries are gone, more than half"
         return f"{share}: nothing is deleted; if it is right, give --max-delete {gone}"
     if gone <= max_delete:
         return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,7 @@ from mpingest.handler.calls import User
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.session import checked_session, own_session, session_for
 from mpingest.jobs import tally
+from mpingest.jobs.arrivals import now_ns
 from mpingest.jobs.directory import JobDirectory, RunDirectory, own_trouble, write_json
 from mpingest.jobs.helm import Helm, first_limits, open_helm
 from mpingest.jobs.hooks import call_job_hook
@@ -36,15 +38,18 @@ from mpingest.jobs.log import STDERR, open_log
 from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
 from mpingest.jobs.pipeline import PATIENCE_SECONDS, Pipeline
 from mpingest.jobs.preflight import (
+    check_after_ingest,
     check_delete_mode,
     check_delete_unknown,
     check_may_relocate,
+    check_never_released,
     check_writable,
     checked_hierarchies,
     checked_jobs_directory,
     checked_target,
 )
 from mpingest.jobs.progress import Phase
+from mpingest.jobs.release import Releaser, directories_with_files_done, emptied_directories
 from mpingest.jobs.remains import forget_remains, settle_remains
 from mpingest.jobs.removal import Remover, directories_with_gone_files, refusal, remove_collections
 from mpingest.jobs.renames import Renames
@@ -110,12 +115,16 @@ class _World:
     """The ranks, from the first run that they do to the last.
 
     held: what rank 0 holds meanwhile: the lock of the job, once it has it, and with it ``job``
+    checked: on rank 0, what was asked of the zone before the first run; those after it find nothing out that way
+    idle: on rank 0, the last run, if it found nothing
     """
 
     comm: MPI.Comm | None
     stops: Stops
     held: ExitStack
     job: JobDirectory | None = None
+    checked: _Checked | None = None
+    idle: RunDirectory | None = None
 
     def hold(self, job: JobDirectory) -> list[str]:
         """Lock the job, if that is not done; what to know of that. Raises MpingestError."""
@@ -125,6 +134,23 @@ class _World:
         self.held.enter_context(self.stops.of_job(job, lock.release))
         self.job = job
         return [lock.note] if lock.note else []
+
+    def tidy_up_after(self, summary: Summary) -> bool:
+        """Of runs that found nothing, one after the other, keep only the last; whether this one has found nothing."""
+        assert self.job is not None, "it has been run"
+        if self.idle is not None and summary.found_nothing:
+            shutil.rmtree(self.idle.path, ignore_errors=True)
+        self.idle = self.job.run(summary.run) if summary.found_nothing else None
+        return self.idle is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What a run was found to be. hierarchies: of the zone's resources."""
+
+    spec: JobSpec
+    job: JobDirectory
+    hierarchies: dict[str, str]
 
 
 @contextmanager
@@ -154,6 +180,7 @@ def start_again(request: Request, interval: float, report: Callable[[Summary], N
             summary = _run(world, request)
             report(summary)
             summary.check_complete()
+            on_first(world.comm, partial(world.tidy_up_after, summary))
             on_first(world.comm, partial(world.stops.wait, began + interval - time.monotonic()))
             if world.stops.share():
                 raise world.stops.stopped()
@@ -168,6 +195,8 @@ def _run(world: _World, request: Request) -> Summary:
         if counted.is_whole:  # nothing is deleted by an incomplete scan
             deleted, refused = _delete(world, opened, options)
             counted += deleted
+        if counted.is_whole and options.after_ingest.takes_away:
+            counted += _release(world, opened, options)
         seconds = time.monotonic() - began
         counted = replace(counted, stopped=_merge(world, opened) or counted.stopped)
         return on_first(world.comm, lambda: _close_run(opened, options, seconds, counted, refused))
@@ -176,10 +205,10 @@ def _run(world: _World, request: Request) -> Summary:
 def _open_run(world: _World, request: Request) -> OpenRun:
     """Checks what is asked for, locks the job, and takes in what a run that was cut off has left. Collective."""
     comm = world.comm
-    spec, job, notes, hierarchies = on_first(comm, lambda: _checked_job(world, request))
-    world.stops.pass_on(job)
-    leftovers = merge_segments(comm, job, spec, world.stops.check_time)
-    opened = on_first(comm, lambda: _new_run(spec, job, notes, request.options, hierarchies))
+    checked, notes = on_first(comm, lambda: _checked_job(world, request))
+    world.stops.pass_on(checked.job)
+    leftovers = merge_segments(comm, checked.job, checked.spec, world.stops.check_time)
+    opened = on_first(comm, lambda: _new_run(checked, notes, request.options))
     if leftovers:
         opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
         opened.notes.extend(notes_on(leftovers))
@@ -199,13 +228,23 @@ def _reported(world: _World, opened: OpenRun, options: RunOptions) -> Iterator[O
         yield replace(opened, reporter=reporter)
 
 
-def _checked_job(world: _World, request: Request) -> tuple[JobSpec, JobDirectory, list[str], dict[str, str]]:
-    """The job, locked, what to know of it, and the hierarchies of the zone's resources."""
+def _checked_job(world: _World, request: Request) -> tuple[_Checked, list[str]]:
+    """The job, locked, and what to know of it."""
+    root = checked_root(request.root, allow_empty=request.options.allow_empty)
+    notes = []
+    if world.checked is None:
+        world.checked = _checked_with_zone(request, root)
+        notes = world.hold(world.checked.job)
+    check_checkpoint(world.checked.job)
+    return world.checked, notes
+
+
+def _checked_with_zone(request: Request, root: bytes) -> _Checked:
     options = request.options
     handler = handler_of(options)
-    root = checked_root(request.root, allow_empty=options.allow_empty)
     if options.delete_unknown:
         check_delete_unknown(handler)
+    check_after_ingest(handler, options, root)
     session = checked_session(options.user)
     try:
         target = checked_target(request.target, session.zone)
@@ -217,16 +256,15 @@ def _checked_job(world: _World, request: Request) -> tuple[JobSpec, JobDirectory
         if options.detect_renames and options.user is None:
             check_may_relocate(handler, session, root_meta(spec, options))
         job = JobDirectory.of(jobs_directory, spec)
-        notes = world.hold(job)
+        if options.delete_unknown:
+            check_never_released(job)
+        return _Checked(spec, job, hierarchies)
     finally:
         session.cleanup()
-    check_checkpoint(job)
-    return spec, job, notes, hierarchies
 
 
-def _new_run(
-    spec: JobSpec, job: JobDirectory, notes: list[str], options: RunOptions, hierarchies: dict[str, str]
-) -> OpenRun:
+def _new_run(checked: _Checked, notes: list[str], options: RunOptions) -> OpenRun:
+    spec, job = checked.spec, checked.job
     before = last_summary(job)
     notes += note_another_way(before, options)
     earlier, run = job.runs(), job.new_run()
@@ -234,7 +272,8 @@ def _new_run(
         doubts = settle_remains(earlier, run, catalog_of, notes)
     root_row = entry_row(os.stat(spec.root))
     root_changed = int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
-    opened = OpenRun(spec, job, run, notes, root_row, root_changed, hierarchies, doubts)
+    now = now_ns(spec.root, job.path)
+    opened = OpenRun(spec, job, run, notes, root_row, root_changed, checked.hierarchies, doubts, now)
     call_job_hook("pre_job", opened, options)
     return opened
 
@@ -325,7 +364,16 @@ def _forget_old_names(opened: OpenRun, options: RunOptions, renamed: list[Subtre
 def _visitor(tools: Tools, options: RunOptions) -> Visitor:
     checkpoint = None if options.ignore_cache else tools.checkpoint
     links = LinkRule(tools.ingestor.subjects.job.root, options.follow)
-    return Visitor(links, tools.pool, tools.ingestor, checkpoint, tools.recorder, options, doubts=tools.doubts)
+    return Visitor(
+        links,
+        tools.pool,
+        tools.ingestor,
+        checkpoint,
+        tools.recorder,
+        options,
+        tools.arrivals,
+        doubts=tools.doubts,
+    )
 
 
 def _visitor_of_what_is_known(tools: Tools, options: RunOptions) -> Visitor:
@@ -394,12 +442,57 @@ def _delete_collections(world: _World, opened: OpenRun, options: RunOptions) -> 
         return tools.counts()
 
 
+def _release(world: _World, opened: OpenRun, options: RunOptions) -> Counted:
+    """Take away the files that have served; what it came to."""
+    comm = world.comm
+    roots: list[Unit] = []
+    counts = all_rows(comm, tally.new_counts())
+    released = Counted(counts, np.zeros(len(counts), SHARE_DTYPE))
+    if stopped := _merge(world, opened):
+        return replace(released, stopped=stopped)
+    if on_first(comm, lambda: _plan_release(opened, roots)):
+        released = replace(_farm(world, opened, options, roots, Releaser.of), shares=released.shares)
+    if not released.is_whole or options.ready_file is None:
+        return released
+    if stopped := _merge(world, opened):
+        return replace(released, stopped=stopped)
+    on_first(comm, lambda: _remove_emptied(opened, options))
+    return released
+
+
+def _plan_release(opened: OpenRun, roots: list[Unit]) -> bool:
+    """Whether there are files that may have served; fills in the units of their directories."""
+    if not os.path.exists(opened.job.checkpoint):
+        return False
+    with Checkpoint.open(Path(opened.job.checkpoint)) as checkpoint:
+        roots.extend(directories_with_files_done(checkpoint))
+    if roots:
+        with own_trouble():
+            opened.job.note_release()
+    return bool(roots)
+
+
+def _remove_emptied(opened: OpenRun, options: RunOptions) -> bool:
+    """Remove directories that were ready, and from which all has been taken away, if any; first that is recorded."""
+    with Checkpoint.open(Path(opened.job.checkpoint)) as checkpoint:
+        emptied = emptied_directories(opened.spec.root, checkpoint)
+    if not emptied:
+        return False
+    with open_tools(COORDINATOR, opened, options) as tools:
+        for each in emptied:
+            each.record(tools.recorder)
+    for each in emptied:
+        each.remove(opened.spec.root)
+    opened.notes.append(f"directories that were ready, and are empty now, are removed: {len(emptied):,}")
+    return True
+
+
 def _farm(
     world: _World,
     opened: OpenRun,
     options: RunOptions,
     roots: list[Unit],
-    make_visitor: Callable[[Tools, RunOptions], Visitor | Remover],
+    make_visitor: Callable[[Tools, RunOptions], Visitor | Remover | Releaser],
 ) -> Counted:
     """The farm over the roots."""
     comm = world.comm

@@ -15,6 +15,7 @@ from mpingest.errors import MpingestError
 from mpingest.handler.calls import User
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest.bundle_mode import BundleMode
+from mpingest.jobs.disposal import Disposal
 from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.log import LogOptions
 from mpingest.scan.excludes import Excludes
@@ -75,6 +76,9 @@ class RunOptions:
     ignore_cache: diff against nothing.  initial_ingest: don't look what is in the collections.
     allow_empty: an empty root is meant.
     detect_renames: look whether what is gone is there under another name, before anything new is ingested.
+    settle: seconds for which a file is left alone after it was written; 0 for none.
+    ready_file: name of a file without which directories at the top of the root are not taken; None to take all.
+    after_ingest: what becomes of files whose ingest is verified.
     delete_mode: what to do about objects whose files are gone, where the handler doesn't say.
     delete_unknown: the same about objects that never had a file.
     max_delete: entries that may be deleted; None for half of the checkpoint.
@@ -109,6 +113,9 @@ class RunOptions:
     initial_ingest: bool = False
     allow_empty: bool = False
     detect_renames: bool = False
+    settle: float = 0.0
+    ready_file: bytes | None = None
+    after_ingest: Disposal = field(default_factory=Disposal)
     delete_mode: DeleteMode = DeleteMode.DO_NOT_DELETE
     delete_unknown: bool = False
     max_delete: int | None = None

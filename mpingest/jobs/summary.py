@@ -21,7 +21,15 @@ from mpingest.jobs.text import human_bytes
 from mpingest.manifest.states import Change, Outcome
 
 _CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
-_OUTCOMES = (Outcome.DONE, Outcome.UNSETTLED, Outcome.SKIPPED, Outcome.FAILED, Outcome.GONE, Outcome.REMOVED)
+_OUTCOMES = (
+    Outcome.DONE,
+    Outcome.UNSETTLED,
+    Outcome.SKIPPED,
+    Outcome.FAILED,
+    Outcome.GONE,
+    Outcome.REMOVED,
+    Outcome.RELEASED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,14 @@ class Summary:
             return ExitCode.STOPPED_EARLY
         failed = tally.of_outcome(self.total, Outcome.FAILED) + self.total[tally.DIRECTORIES_FAILED]
         return ExitCode.SOME_FAILED if failed or self.refusal else ExitCode.DONE
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the run came to its end, and there was nothing to do and nothing to say."""
+        total = self.total
+        did = any(tally.of_outcome(total, outcome) for outcome in Outcome) or int(total[tally.REQUESTS])
+        saw = any(tally.of_change(total, change) for change in Change if change is not Change.UNCHANGED)
+        return self.exit_code is ExitCode.DONE and not (did or saw or self.notes)
 
     def check_complete(self) -> None:
         """Raises Stopped where the run ended early."""
@@ -133,6 +149,10 @@ class Summary:
             yield f"  bundled      {bundled:,} small files"
         if retried := int(total[tally.RETRIED]):
             yield f"  retried      {retried:,} times in this run, as max_retries() of the handler asks"
+        waiting = [(int(total[tally.YOUNG]), "files written lately (--settle)")]
+        waiting.append((int(total[tally.NOT_READY]), "directories not ready (--ready-file)"))
+        if any(count for count, _ in waiting):
+            yield f"  left alone   {_list(iter(waiting))}: a later run takes them"
         if excluded := int(total[tally.EXCLUDED]):
             yield f"  excluded     {excluded:,} names, with all below them: neither looked at nor taken as gone"
         if failed := int(total[tally.DIRECTORIES_FAILED]):
@@ -158,6 +178,7 @@ _PLAIN = {
     Outcome.FAILED: "failed",
     Outcome.GONE: "gone",
     Outcome.REMOVED: "deleted",
+    Outcome.RELEASED: "taken away",
 }
 
 

@@ -21,7 +21,12 @@ RENAMED, DIRECTORIES_RENAMED = range(11, 13)
 """Files whose objects followed them to another name, alone or with a directory; directories, with all below them."""
 TO_DO, BYTES_TO_DO, FINISHED, BYTES_FINISHED = range(13, 17)
 """Files about which something is to be done and their bytes; those of them that came to an outcome, and their bytes."""
-_CHANGES = 17
+YOUNG, NOT_READY, REREAD = range(17, 20)
+"""Files that were written too lately to be taken; directories that are not ready to be; bytes read once more, to be
+
+compared with what the zone has.
+"""
+_CHANGES = 20
 _OUTCOMES = _CHANGES + len(Change)
 OVERLOADS = _OUTCOMES + len(Outcome)
 """Requests for which the server had no means."""
@@ -75,7 +80,12 @@ def of_change(counts: Counts, change: Change) -> int:
 
 def of_outcome(counts: Counts, outcome: Outcome) -> int:
     """Entries with that outcome."""
-    return int(counts[_OUTCOMES + outcome])
+    return int(counts[outcome_index(outcome)])
+
+
+def outcome_index(outcome: Outcome) -> int:
+    """Where they are counted."""
+    return _OUTCOMES + outcome
 
 
 _NAMES = (
@@ -97,6 +107,9 @@ _NAMES = (
         "bytes_to_do": BYTES_TO_DO,
         "finished": FINISHED,
         "bytes_finished": BYTES_FINISHED,
+        "young": YOUNG,
+        "not_ready": NOT_READY,
+        "bytes_reread": REREAD,
     }
     | {f"change_{change.name.lower()}": _CHANGES + change for change in Change}
     | {f"outcome_{outcome.name.lower()}": _OUTCOMES + outcome for outcome in Outcome}

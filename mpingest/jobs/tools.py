@@ -25,6 +25,7 @@ from mpingest.ingest.subject import Subjects
 from mpingest.ingest.traffic import Traffic
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
+from mpingest.jobs.arrivals import Arrivals
 from mpingest.jobs.directory import JobDirectory, RunDirectory, attributes_of
 from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
@@ -44,7 +45,7 @@ class OpenRun:
     """What every rank has to know of the run.
 
     root_row: lstat of the root; root_changed: since the last run ended; hierarchies: see ``IngestOptions``
-    doubts: see ``Visitor``
+    doubts: see ``Visitor``; now_ns: when it began, see ``Arrivals``
     reporter: tells how far the run is, on rank 0
     """
 
@@ -56,6 +57,7 @@ class OpenRun:
     root_changed: bool
     hierarchies: dict[str, str]
     doubts: dict[bytes, int]
+    now_ns: int
     reporter: NoReporter = field(default_factory=NoReporter)
 
 
@@ -89,7 +91,7 @@ class Tools:
     """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
 
     idle_seconds: after which a connection that nobody uses is closed. left: what is for a later pass, if there is one.
-    doubts: see ``Visitor``.
+    doubts, arrivals: see ``Visitor``.
     """
 
     ingestor: EntryIngestor
@@ -102,6 +104,7 @@ class Tools:
     pool: StatPool
     left: SubtreeFile | None = None
     doubts: Mapping[bytes, int] = field(default_factory=dict)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     @property
     def traffic(self) -> Traffic:
@@ -165,6 +168,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
             pool,
             left,
             opened.doubts,
+            Arrivals.of(options, opened.now_ns),
         )
         yield tools
         logger.info("rank ended", **tally.as_mapping(tools.counts()))

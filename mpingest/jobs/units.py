@@ -23,7 +23,8 @@ _SUBTREE = struct.Struct("<B??i")
 _SLICE = struct.Struct("<B?I")
 _UNSEEN = struct.Struct("<BB??IiI")
 _SUMS = struct.Struct("<BIII")
-_SLICE_TAG, _UNSEEN_TAG, _SUMS_TAG = range(3)
+_SERVED = struct.Struct("<BI")
+_SLICE_TAG, _UNSEEN_TAG, _SUMS_TAG, _SERVED_TAG = range(4)
 
 
 def depth_of(relative: bytes) -> int:
@@ -123,7 +124,7 @@ class Unseen:
 
 
 def is_slice(unit: Unit) -> bool:
-    """Whether a unit of that kind is one of entries to act on (``Slice``), not to look at (``Unseen``, ``Sums``)."""
+    """Whether a unit of that kind is one of entries to act on (``Slice``), not to look at, as all others."""
     return unit.payload[0] == _SLICE_TAG
 
 
@@ -208,3 +209,35 @@ class Sums:
             np.frombuffer(unit.payload, "<i4", offset=replicas_at),
             unit.payload[texts_at:replicas_at].decode().split("\0"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Files of the directory ``relative`` that are ingested, and to be taken away.
+
+    results: ``RESULT_DTYPE``, shape (n,), as recorded
+    """
+
+    relative: bytes
+    entries: EntryBatch
+    results: npt.NDArray[np.void]
+
+    def select(self, indices: npt.NDArray[np.intp]) -> Served:
+        """Some of them."""
+        return Served(self.relative, self.entries.select(indices), self.results[indices])
+
+    def to_unit(self) -> Unit:
+        """Flat, for the farm."""
+        head = _SERVED.pack(_SERVED_TAG, len(self.relative))
+        payload = head + self.relative + self.entries.pack() + self.results.tobytes()
+        return Unit(UnitKind.SLICE, depth_of(self.relative), len(self.entries), payload)
+
+    @classmethod
+    def from_unit(cls, unit: Unit) -> Served:
+        """The inverse of ``to_unit``."""
+        _, length = _SERVED.unpack_from(unit.payload)
+        entries_at = _SERVED.size + length
+        results_at = len(unit.payload) - unit.weight * RESULT_DTYPE.itemsize
+        entries = EntryBatch.unpack(unit.payload[entries_at:results_at])
+        results = np.frombuffer(unit.payload, RESULT_DTYPE, offset=results_at)
+        return cls(unit.payload[_SERVED.size : entries_at], entries, results)

@@ -21,6 +21,7 @@ from mpingest.ingest.content import SourceError
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result, failed
 from mpingest.ingest.statuses import RequestError
 from mpingest.jobs import tally
+from mpingest.jobs.arrivals import Arrivals
 from mpingest.jobs.recorder import Records
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.spec import RunOptions
@@ -38,6 +39,7 @@ from mpingest.scan.links import FollowLinks, LinkRule
 from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import StatPool
 
+_UNKNOWN_SIZE = -1
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT  # but see below for some of the latter
 _SITUATIONS[Change.MODIFIED] = Situation.CHANGED
@@ -66,6 +68,7 @@ class Visitor:
     postponed: where directories are noted whose new names are left for later; None where they are not
     renames: what new names may stand for; None where that is not asked
     doubts: directories with objects that a killed run may have left half done, those with ids above the number
+    arrivals: what is left alone for now
     """
 
     links: LinkRule
@@ -74,6 +77,7 @@ class Visitor:
     checkpoint: Checkpoint | None
     recorder: Records
     options: RunOptions
+    arrivals: Arrivals = field(default_factory=Arrivals)
     postponed: SubtreeFile | None = None
     renames: Renames | None = None
     doubts: Mapping[bytes, int] = field(default_factory=dict)
@@ -138,6 +142,9 @@ class Visit:
         ingestor = self.visitor.ingestor
         with ExitStack() as stack:
             try:
+                if not self._has_arrived():
+                    self.visitor.recorder.add(tally.NOT_READY)
+                    return
                 operation = ingestor.operation(self.subtree.relative, self.subtree.row)
                 scan = stack.enter_context(self._scan(operation))
                 self._find_old_name()
@@ -182,6 +189,15 @@ class Visit:
         except (OSError, SourceError) as error:
             self._keep_old_names()
             self.visitor.recorder.directory_failure(unseen.relative, failed(error))
+
+    def _has_arrived(self) -> bool:
+        """Whether the directory may be taken; once it has been, it is one like any other. Raises OSError."""
+        subtree, arrivals = self.subtree, self.visitor.arrivals
+        was_taken = self.rows is not None and subtree.change is not Change.NEW
+        if was_taken or not arrivals.concerns(subtree.relative):
+            return True
+        path = self.visitor.ingestor.subjects.path(subtree.relative)
+        return arrivals.is_ready(path, subtree.row, self.visitor.pool)
 
     def _scan(self, operation: Operation) -> DirectoryScan:
         """The directory, to be opened. Raises SourceError."""
@@ -336,6 +352,7 @@ class Visit:
 
     def _files(self, files: EntryBatch, comparison: Comparison, began: int, operation: Operation) -> Slice:
         """The files that need action, once all others are dealt with."""
+        comparison = self._come_back(files, comparison)
         changes = comparison.change
         self.visitor.recorder.seen(self.subtree.relative, files, changes)
         if self.was is None and not changes.any():
@@ -351,12 +368,38 @@ class Visit:
         to_do = changes != Change.UNCHANGED
         if self.was is not None:
             self._take_along(files, comparison, plan, to_do, operation)
+        self._leave_young(files, changes, to_do)
         self.visitor.recorder.add(tally.TO_DO, int(to_do.sum()))
         self.visitor.recorder.add(tally.BYTES_TO_DO, int(files.rows["size"][to_do].sum()))
         self._note_metadata(files, comparison, plan, to_do)
         if self.found:
             self._adopt(files, plan, to_do)
         return Slice(self.subtree.relative, files.select(to_do), plan[to_do], self.fresh)
+
+    def _come_back(self, files: EntryBatch, comparison: Comparison) -> Comparison:
+        """The same, but what is recorded as released is here, and thus done: it was not taken away, or was put back."""
+        released = comparison.results["outcome"] == Outcome.RELEASED
+        if not released.any():
+            return comparison
+        results, rows = comparison.results.copy(), comparison.rows.copy()
+        results["outcome"][released] = Outcome.DONE
+        same = released & (comparison.change == Change.UNCHANGED)
+        self.visitor.recorder.rows(self.subtree.relative, files.select(same), results[same])
+        # Another file of that name is no longer one of which the object has the beginning.
+        rows["size"][released & ~same] = _UNKNOWN_SIZE
+        return Comparison(comparison.change, rows, results)
+
+    def _leave_young(self, files: EntryBatch, changes: npt.NDArray[np.uint8], to_do: npt.NDArray[np.bool_]) -> None:
+        """Takes files out of ``to_do`` that may still be written, so that the next run finds them as this one has.
+
+        Not those whose objects have moved along with their collection: they are no longer what is recorded.
+        """
+        waits = to_do & (changes != Change.METADATA) & self.visitor.arrivals.are_young(files.rows)
+        if self.was is not None:
+            waits &= changes == Change.NEW
+        if waits.any():
+            self.visitor.recorder.young(files.select(waits))
+            to_do &= ~waits
 
     def _take_along(
         self,
@@ -375,7 +418,7 @@ class Visit:
         self.visitor.recorder.add(tally.RENAMED, int((changes != Change.NEW).sum()))
         same = changes == Change.UNCHANGED
         if operation.sends_content and not self.visitor.ingestor.handler.has("operation"):
-            self.visitor.recorder.moved(self.subtree.relative, files.select(same), comparison.results[same])
+            self.visitor.recorder.rows(self.subtree.relative, files.select(same), comparison.results[same])
             return
         changed = np.isin(plan["situation"], (Situation.CHANGED, Situation.UNSETTLED))
         plan["situation"][same | (changes == Change.METADATA)] = Situation.MOVED

@@ -146,6 +146,11 @@ class Checkpoint:
             rows = np.flatnonzero(block.results["outcome"] == outcome)
             yield index * LIMITS.rows + rows, block.entries.rows[rows]
 
+    def holding(self, outcome: Outcome) -> Iterator[DirectoryRows]:
+        """The directories, in pieces, of the blocks that have entries with that outcome; no others are read."""
+        for index in np.flatnonzero(self._table.blocks["outcomes"][:, outcome]).tolist():
+            yield from self._rows_of(index, b"", None)
+
     def at(self, place: int) -> DirectoryRows:
         """The entry at a place, as the only one of its directory."""
         index, row = divmod(place, LIMITS.rows)
@@ -161,16 +166,20 @@ class Checkpoint:
     def _pieces(self, first: bytes, stop: bytes | None) -> Iterator[DirectoryRows]:
         """The directories with ``first <= key < stop``."""
         for index in self._table.blocks_between(first, stop):
-            block, bounds = self._block(index)
-            begin = bisect_left(block.keys, first)
-            end = len(block.keys) if stop is None else bisect_left(block.keys, stop)
-            for i in range(begin, end):
-                yield DirectoryRows(
-                    directory_path(block.keys[i]),
-                    DirectoryState(block.directories["state"][i]),
-                    block.entries.slice(bounds[i], bounds[i + 1]),
-                    block.results[bounds[i] : bounds[i + 1]],
-                )
+            yield from self._rows_of(index, first, stop)
+
+    def _rows_of(self, index: int, first: bytes, stop: bytes | None) -> Iterator[DirectoryRows]:
+        """Those of one block."""
+        block, bounds = self._block(index)
+        begin = bisect_left(block.keys, first)
+        end = len(block.keys) if stop is None else bisect_left(block.keys, stop)
+        for i in range(begin, end):
+            yield DirectoryRows(
+                directory_path(block.keys[i]),
+                DirectoryState(block.directories["state"][i]),
+                block.entries.slice(bounds[i], bounds[i + 1]),
+                block.results[bounds[i] : bounds[i + 1]],
+            )
 
     def _decode(self, index: int) -> tuple[Block, list[int]]:
         block = self._table.block(index)

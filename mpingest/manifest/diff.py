@@ -40,8 +40,9 @@ def compare(
     known:   ``ENTRY_DTYPE``, shape (n,), as recorded
     outcome: Outcome, shape (n,), as recorded
     found:   ``ENTRY_DTYPE``, shape (n,), as they are now
-    returns: Change, shape (n,): RETRY after a failure, NEW if it had been gone, MODIFIED if unsettled or of another
-             type, size, mtime or inode, METADATA if only ctime, mode or owner differ, else UNCHANGED
+    returns: Change, shape (n,): RETRY after a failure, NEW if it had been gone (a directory: or released), MODIFIED if
+             unsettled or of another type, size, mtime or inode, METADATA if only ctime, mode or owner differ, else
+             UNCHANGED
 
     Size, times and inode of a directory follow its entries, which are compared on their own: of a directory only
     type, mode and owner count.
@@ -56,7 +57,12 @@ def compare(
     content = type_differs | is_file & signature
     metadata = differs["mode"] | differs["uid"] | differs["gid"] | is_file & differs["ctime_ns"]
     change = np.select(
-        [outcome == Outcome.FAILED, outcome == Outcome.GONE, content, metadata],
+        [
+            outcome == Outcome.FAILED,
+            (outcome == Outcome.GONE) | ((outcome == Outcome.RELEASED) & ~is_file),
+            content,
+            metadata,
+        ],
         [Change.RETRY, Change.NEW, Change.MODIFIED, Change.METADATA],
         Change.UNCHANGED,
     )
@@ -166,14 +172,21 @@ class DirectoryDiff:
         return known
 
     def vanished(self) -> tuple[EntryBatch, npt.NDArray[np.void]]:
-        """The rows that were not seen, as recorded, and their ``RESULT_DTYPE``, shape (n,).
+        """The rows that were not seen, but for released ones, as recorded, and their ``RESULT_DTYPE``, shape (n,).
 
         Means anything only after every slice of a scan without error.
         """
+        return self._unseen(released=False)
+
+    def released(self) -> tuple[EntryBatch, npt.NDArray[np.void]]:
+        """Likewise those that are released: it is right that they are not there."""
+        return self._unseen(released=True)
+
+    def _unseen(self, *, released: bool) -> tuple[EntryBatch, npt.NDArray[np.void]]:
         if self._seen.all():
             return _NO_ENTRIES, np.empty(0, RESULT_DTYPE)
-        unseen = ~self._seen
-        return self._entries.select(unseen), self._results[unseen]
+        chosen = ~self._seen & ((self._results["outcome"] == Outcome.RELEASED) == released)
+        return self._entries.select(chosen), self._results[chosen]
 
 
 class NameIndex:

@@ -14,7 +14,7 @@ uid gid  numbers of owner and group
 mode     permission bits; as text octal, such as 0644
 nlink    number of links
 inode    number of the inode
-outcome  done, skipped, failed, unsettled, gone or removed (``Outcome``)
+outcome  done, skipped, failed, unsettled, gone, removed or released (``Outcome``)
 change   unchanged, new, modified, metadata, retry or deleted (``Change``), as the last run to touch it saw it
 code     iRODS status: an error if < 0, else the number of the replica
 error    name of that error; empty (CSV) or null if there is none

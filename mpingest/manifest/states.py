@@ -35,6 +35,12 @@ class Outcome(IntEnum):
     """
     REMOVED = 5
     """No longer anywhere: a merge drops the row."""
+    RELEASED = 6
+    """Ingested, verified, and then its file was taken away by us: the object stays, whatever is gone.
+
+    Recorded before the file goes: one that is still there has not been taken away, or has come back. Also of a
+    directory that was emptied so.
+    """
 
 
 class DirectoryState(IntEnum):

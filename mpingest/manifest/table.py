@@ -1,4 +1,4 @@
-"""Sorted tables in HDF5: the file format of segments and checkpoints, schema version 1.
+"""Sorted tables in HDF5: the file format of segments and checkpoints, schema version 2.
 
 A table is a row of blocks, as in the SSTable of Bigtable (Chang et al., OSDI 2006): sorted by directory, then by name,
 and looked up by the first directory of each block. Block ``i`` is row ``i``, and the one chunk ``i``, of each dataset
@@ -17,7 +17,7 @@ dataset and field  shape        dtype  meaning
 .name_bytes                     <u4    size of all its names, joined
 .path_bytes                     <u4    size of all its directories' paths, joined
 .first_path_bytes               <u4    size of the first of these paths
-.outcomes          (6,)         <u4    its entries by outcome
+.outcomes          (7,)         <u4    its entries by outcome; (6,) in version 1, which has none released
 /first_paths       (n,)         |u1    the first directory's path of each block, joined
 /entries           (k, 8192)           lstat of each entry, as it was before its transfer
 .mode                           <u4    st_mode: type and permission bits
@@ -29,7 +29,8 @@ dataset and field  shape        dtype  meaning
 .mtime_ns                       <i8    st_mtim, nanoseconds
 .ctime_ns                       <i8    st_ctim, nanoseconds
 /results           (k, 8192)           what became of each entry
-.outcome                        |u1    0 done, 1 skipped, 2 failed, 3 unsettled, 4 gone, 5 removed: see ``Outcome``
+.outcome                        |u1    0 done, 1 skipped, 2 failed, 3 unsettled, 4 gone, 5 removed, 6 released: see
+                                       ``Outcome``
 .change                         |u1    0 unchanged, 1 new, 2 modified, 3 metadata, 4 retry, 5 deleted: see ``Change``
 .code                           <i4    iRODS status: an error if < 0, else the number of the replica
 /name_bytes        (k, 8192)    <u2    size of each entry's name
@@ -46,7 +47,7 @@ dataset and field  shape        dtype  meaning
 attribute    dtype  meaning
 ===========  =====  ===================================================================================================
 format       |S     "mpingest table"
-version      <i8    of this format: 1
+version      <i8    of this format: 2
 program      |S     version of mpingest that wrote the file
 job          |S     name of the job; "scan" of a scan
 root         |S     absolute path of the root
@@ -98,7 +99,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 FORMAT = b"mpingest table"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class TableReader:
         self.version = int(marks["version"])
         self.entries = int(marks["entries"])
         self.directories = int(marks["directories"])
-        self.blocks: npt.NDArray[np.void] = self._file["blocks"][()].astype(BLOCK_DTYPE)
+        self.blocks = _as_blocks(self._file["blocks"][()])
         self.first_keys = _split(_keys(self._file["first_paths"][()]), self.blocks["first_path_bytes"])
         self._columns = [self._file[name] for name in LIMITS.columns()]
         if self.entries != self.blocks["rows"].sum():
@@ -503,6 +504,17 @@ class TableWriter:
     def _raise_failure(self) -> None:
         if self._sink.error is not None:
             raise self._sink.error
+
+
+def _as_blocks(stored: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The counts of blocks as ``BLOCK_DTYPE``; where the format knew fewer outcomes, there are none of the others."""
+    blocks = np.zeros(len(stored), BLOCK_DTYPE)
+    for name in BLOCK_DTYPE.names or ():
+        if name != "outcomes":
+            blocks[name] = stored[name]
+    known = stored["outcomes"].shape[1]
+    blocks["outcomes"][:, :known] = stored["outcomes"]
+    return blocks
 
 
 def _size(block: Block) -> int:

@@ -182,5 +182,5 @@ def _there(block: Block, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     there = np.zeros(len(rows), np.bool_)
     recorded = rows >= 0
     outcome = block.results["outcome"][rows[recorded]]
-    there[recorded] = (outcome != Outcome.GONE) & (outcome != Outcome.REMOVED)
+    there[recorded] = ~np.isin(outcome, (Outcome.GONE, Outcome.REMOVED, Outcome.RELEASED))
     return there
