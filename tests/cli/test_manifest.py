@@ -130,7 +130,7 @@ def test_show(run: Run, job: JobDirectory) -> None:
     assert r"root         /data/\xff" + "\n" in text
     assert "target       /zone/home/ä\n" in text
     assert "job          project, run 3\n" in text
-    assert re.search(r"written      on node1 by mpingest \S+, format version 1, ", text)
+    assert re.search(r"written      on node1 by mpingest \S+, format version 2, ", text)
     assert "holds        36 entries in 3 directories\n" in text
     size = os.path.getsize(job.checkpoint)
     assert f"{size / 36:.1f} bytes an entry\n" in text
@@ -274,11 +274,11 @@ def test_what_is_damaged_is_told_by_every_command(run: Run, job: JobDirectory, t
 
 def test_a_newer_format_is_refused(run: Run, job: JobDirectory) -> None:
     with h5py.File(job.checkpoint, "r+") as file:
-        file.attrs["version"], file.attrs["program"] = 2, np.bytes_("9.1")
+        file.attrs["version"], file.attrs["program"] = 3, np.bytes_("9.1")
     for command in ("show", "verify", "export"):
         done = run("manifest", command, "project")
         assert done.code == 1
-        assert "has format version 2, this mpingest knows up to 1: it was written by mpingest 9.1" in done.err
+        assert "has format version 3, this mpingest knows up to 2: it was written by mpingest 9.1" in done.err
 
 
 @pytest.fixture

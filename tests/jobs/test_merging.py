@@ -162,7 +162,7 @@ def test_damage_that_another_rank_finds(job: JobDirectory, tmp_path: Path, damag
 
 def newer(path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = 3
         file.attrs["program"] = np.bytes_("9.1")
 
 
@@ -171,7 +171,7 @@ def test_a_newer_format_is_refused_by_all(job: JobDirectory) -> None:
     done = run(job, ranks=4)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "has format version 2, this mpingest knows up to 1: it was written by mpingest 9.1" in done.stderr
+    assert "has format version 3, this mpingest knows up to 2: it was written by mpingest 9.1" in done.stderr
     assert len(job.segments()) == 22
 
 

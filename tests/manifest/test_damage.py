@@ -13,7 +13,7 @@ from mpingest.errors import MpingestError
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.merge import merge
 from mpingest.manifest.segment import SegmentWriter
-from mpingest.manifest.table import DamagedTable
+from mpingest.manifest.table import VERSION, DamagedTable
 from mpingest.manifest.verify import verify
 from tests.manifest.damage import WAYS, examine_apart, whole_segment
 from tests.manifest.trees import ATTRIBUTES, batch, content, record, row, segment
@@ -99,11 +99,11 @@ def test_a_damaged_checkpoint_stops_the_merge(tmp_path: Path) -> None:
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     newer = segment(tmp_path, TREE)
     with h5py.File(newer, "r+") as file:
-        file.attrs["version"] = 2
+        file.attrs["version"] = VERSION + 1
         file.attrs["program"] = np.bytes_("9.1")
-    with pytest.raises(MpingestError, match=r"format version 2.*up to 1.*written by mpingest 9\.1"):
+    with pytest.raises(MpingestError, match=rf"format version {VERSION + 1}.*up to {VERSION}.*written by mpingest 9\.1"):
         Checkpoint.open(newer)
-    with pytest.raises(MpingestError, match="format version 2"):
+    with pytest.raises(MpingestError, match=f"format version {VERSION + 1}"):
         merge(None, [newer], tmp_path / "checkpoint.h5", ATTRIBUTES)
     assert newer.exists()
 

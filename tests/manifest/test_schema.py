@@ -79,7 +79,7 @@ def read_by_the_rules(path: Path) -> tuple[dict[bytes, int], dict[tuple[bytes, b
     rows: dict[tuple[bytes, bytes], tuple[int, ...]] = {}
     with h5py.File(path) as file:
         assert file.attrs["format"] == b"mpingest table"
-        assert file.attrs["version"] == 1
+        assert file.attrs["version"] == 2
         first = 0
         for index, counts in enumerate(file["blocks"][()]):
             names = file["names"][index, : counts["name_bytes"]].tobytes()
@@ -91,7 +91,7 @@ def read_by_the_rules(path: Path) -> tuple[dict[bytes, int], dict[tuple[bytes, b
             sizes = file["path_bytes"][index, : counts["directories"]]
             last = first + int(counts["first_path_bytes"])
             assert file["first_paths"][first:last].tobytes() == paths[: sizes[0]]
-            assert np.bincount(results["outcome"], minlength=6).tolist() == counts["outcomes"].tolist()
+            assert np.bincount(results["outcome"], minlength=7).tolist() == counts["outcomes"].tolist()
             first, at, name_at = last, 0, 0
             for directory, size in zip(directories, sizes, strict=True):
                 path, paths = paths[:size], paths[size:]
