@@ -29,7 +29,8 @@ dataset and field  shape        dtype  meaning
 .mtime_ns                       <i8    st_mtim, nanoseconds
 .ctime_ns                       <i8    st_ctim, nanoseconds
 /results           (k, 8192)           what became of each entry
-.outcome                        |u1    0 done, 1 skipped, 2 failed, 3 unsettled, 4 gone, 5 removed, 6 released; ``Outcome``
+.outcome                        |u1    0 done, 1 skipped, 2 failed, 3 unsettled, 4 gone, 5 removed, 6 released:
+                                       see ``Outcome``
 .change                         |u1    0 unchanged, 1 new, 2 modified, 3 metadata, 4 retry, 5 deleted: see ``Change``
 .code                           <i4    iRODS status: an error if < 0, else the number of the replica
 /name_bytes        (k, 8192)    <u2    size of each entry's name

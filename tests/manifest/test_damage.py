@@ -101,7 +101,8 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     with h5py.File(newer, "r+") as file:
         file.attrs["version"] = VERSION + 1
         file.attrs["program"] = np.bytes_("9.1")
-    with pytest.raises(MpingestError, match=rf"format version {VERSION + 1}.*up to {VERSION}.*written by mpingest 9\.1"):
+    said = rf"format version {VERSION + 1}.*up to {VERSION}.*written by mpingest 9\.1"
+    with pytest.raises(MpingestError, match=said):
         Checkpoint.open(newer)
     with pytest.raises(MpingestError, match=f"format version {VERSION + 1}"):
         merge(None, [newer], tmp_path / "checkpoint.h5", ATTRIBUTES)

@@ -26,7 +26,7 @@ def documented(title: str) -> Iterator[tuple[str, str, str, str]]:
     """The rows of one of the docstring's tables: name, shape, dtype, meaning."""
     assert table.__doc__ is not None
     rows = re.split(r"(?m)^[= ]+\n", table.__doc__.partition("\n" + title)[2])[1]
-    for line in rows.splitlines():
+    for line in re.sub(r"\n {2,}", " ", rows).splitlines():  # a row may go on in the next line
         found = ROW.fullmatch(line)
         assert found, line
         yield found[1], found[2] or "", found[3] or "", found[4]
