@@ -114,11 +114,10 @@ class Disposal:
         """
         verb = "deleted" if self.after is After.DELETE else "moved"
         try:
+            check_same(os.lstat(name, dir_fd=source), row)
             if self.after is After.MOVE:
                 with self._opened_target(root, relative) as target:
                     _copy_or_link(source, target, name, row)
-            else:
-                check_same(os.lstat(name, dir_fd=source), row)
             os.unlink(name, dir_fd=source)
         except FileNotFoundError as error:
             if self.after is After.MOVE and not os.path.isdir(self.directory):
@@ -156,7 +155,7 @@ def _copy_or_link(source: int, target: int, name: bytes, row: np.void) -> None:
 
 
 def _check_linked(target: int, name: bytes, row: np.void) -> None:
-    """What was linked may have taken the file's place after it was looked at; ctime is that of the link."""
+    """What was linked may have taken the file's place since it was looked at; ctime is that of the link."""
     status = os.lstat(name, dir_fd=target)
     now = entry_row(status)
     if not stat.S_ISREG(status.st_mode) or any(now[key] != row[key] for key in ("inode", "size", "mtime_ns")):

@@ -16,7 +16,7 @@ from typing import Any
 
 from mpingest import cli
 from mpingest.ingest.catalog import Catalog
-from mpingest.jobs import merging, run
+from mpingest.jobs import disposal, merging, run
 from mpingest.jobs.directory import Lock, RunDirectory
 from mpingest.jobs.recorder import Recorder
 from mpingest.manifest import merge, ranges, segment, table
@@ -34,6 +34,9 @@ STEPS: dict[str, tuple[Any, str]] = {
     "join_failures": (RunDirectory, "join_failures"),
     "summary": (run, "_keep_summary"),
     "release": (Lock, "release"),
+    "copy": (disposal, "_copy_or_link"),
+    "take_away": (disposal.Disposal, "take_away"),
+    "rmdir": (os, "rmdir"),
 }
 """Where what is done lies."""
 
