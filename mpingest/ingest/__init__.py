@@ -7,6 +7,7 @@
 ``register``, ``put``    the steps of bringing something in; ``compare``: what is there already
 ``rename``               an object that follows its file to another name
 ``delete``               the step of taking something out
+``proof``                whether the zone holds what a file does
 ``bundles``, ``archive`` many small new files as one tar file
 ``content``              bytes of files; ``checksums``: as iRODS writes them
 ``attributes``           metadata and permissions

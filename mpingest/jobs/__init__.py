@@ -10,6 +10,9 @@
 ``renames``    what is gone, and there again under another name
 ``subtrees``   directories that are left for a later pass
 ``removal``    what is gone, once it is to be deleted
+``arrivals``   what is left alone for now: files still written, directories not ready
+``release``    files that have served, once they are to be taken away
+``disposal``   moving or deleting a file, and nothing but it
 ``tools``      what a rank works with: session, handler, checkpoint, recorder
 ``remains``    bundles under way, and what is left of those of a killed run
 ``recorder``   where outcomes go: manifest segments, failures, tally

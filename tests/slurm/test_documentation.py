@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,13 @@ class Site:
             file.write_bytes(b"x" * number)
         return root
 
+    def complete(self, run: Path) -> None:
+        """Have a run of a sequencer be over, for an hour."""
+        (run / "RTAComplete.txt").touch()
+        then = time.time() - 3600
+        for path in (run, *run.rglob("*")):
+            os.utime(path, (then, then))
+
     def run_commands(self, page: Path) -> None:
         """All that are not excused, in a shell, to their good end."""
         for command in documented_commands(page):
@@ -137,7 +145,10 @@ def session(site: Site) -> Iterator[iRODSSession]:
 
 
 def test_the_readme(site: Site, session: iRODSSession) -> None:
-    project, incoming, run42 = map(site.tree, ("/lustre/project", "/data/incoming", "/data/run42"))
+    roots = ("/lustre/project", "/data/incoming", "/data/run42", "/data/landing")
+    project, incoming, run42, landing = map(site.tree, roots)
+    site.complete(landing / "raw")
+    (ingested := landing.with_name("ingested")).mkdir()
     shutil.copy(REPOSITORY / "handlers/put_with_mode.py", site.home / "handler.py")
     site.run_commands(README)
     site.wait()
@@ -145,11 +156,14 @@ def test_the_readme(site: Site, session: iRODSSession) -> None:
     assert assert_registered(session, project, "/tempZone/home/project") == 12
     assert assert_put(session, incoming, "/tempZone/home/lab/incoming") == 12
     assert assert_put(session, run42, "/tempZone/home/lab/run42") == 12
+    assert assert_put(session, ingested, "/tempZone/home/lab/landing") == 13
+    assert list(landing.iterdir()) == []
     for printed, expected in (
         ("make demo", "2,003 files, 6.5 MB, every byte the same"),
         ("srun --mpi=pmi2 --ntasks=32 mpingest start", "12 done"),
         ("mpiexec -n 8 mpingest start", "12 done"),
         ("srun --mpi=pmi2 mpingest start", "12 done"),
+        ("mpiexec -n 4 mpingest start", "13 done, 13 taken away"),
         ("mpiexec -n 4 mpingest scan", "directories with the most entries"),
         ("mpiexec -n 8 mpingest plan", "unchanged  "),
         ("mpingest manifest show", "done      new       replica 0  file2"),
