@@ -105,7 +105,9 @@ class Releaser:
         except (Changed, FileNotFoundError):
             return False  # the next scan tells
         except (OSError, RequestError, *REFUSALS) as error:
-            doubt = failed(error).reason
+            problem = failed(error)
+            self._fail(served, index, f"stays, for {problem.reason}", problem.code)
+            return False
         if doubt:
             self._fail(served, index, f"stays, for {doubt}")
         return not doubt
@@ -130,9 +132,9 @@ class Releaser:
             return False
         return True
 
-    def _fail(self, served: Served, index: int, reason: str) -> None:
+    def _fail(self, served: Served, index: int, reason: str, code: int = 0) -> None:
         """What is recorded stays: the file is ingested."""
-        result = Result(Outcome.FAILED, reason=reason, unrecorded=True)
+        result = Result(Outcome.FAILED, code, reason, unrecorded=True)
         entry = served.entries.select(np.array([index], np.intp))
         self.recorder.entries(served.relative, entry, np.array([Change.UNCHANGED], np.uint8), [result])
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import DirectoryDiff, HashIndex, NameIndex, compare, settled
 from mpingest.manifest.merge import merge
+from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE
 from mpingest.scan.names import NameSlice
-from tests.manifest.trees import ATTRIBUTES, DIRECTORY, FILE, NAMES, PATHS, batch, row, segment
+from tests.manifest.trees import ATTRIBUTES, DIRECTORY, FILE, NAMES, PATHS, batch, record, row, segment
 
 SYMLINK = 0o120777
 
@@ -29,6 +30,10 @@ SYMLINK = 0o120777
         (row(), Outcome.FAILED, row(9), Change.RETRY),
         (row(), Outcome.UNSETTLED, row(), Change.MODIFIED),
         (row(), Outcome.GONE, row(), Change.NEW),
+        (row(), Outcome.RELEASED, row(), Change.UNCHANGED),
+        (row(), Outcome.RELEASED, row(9), Change.MODIFIED),
+        (row(), Outcome.RELEASED, row(ctime_ns=1), Change.METADATA),
+        (row(mode=DIRECTORY), Outcome.RELEASED, row(mode=DIRECTORY), Change.NEW),
         (row(), Outcome.DONE, row(9), Change.MODIFIED),
         (row(), Outcome.SKIPPED, row(9), Change.MODIFIED),
         (row(), Outcome.DONE, row(mtime_ns=1), Change.MODIFIED),
@@ -114,6 +119,16 @@ def test_new_changed_and_vanished(tmp_path: Path) -> None:
     assert diff.classify(batch({b"a": row()})).change.tolist() == [Change.UNCHANGED]
     entries, results = diff.vanished()
     assert (entries.names(), results["outcome"].tolist()) == ([b"b"], [Outcome.DONE])
+
+
+def test_what_was_released_has_not_vanished(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, 0, ATTRIBUTES)
+    record(writer, b"d", batch({b"a": row(), b"b": row()}), [Outcome.RELEASED, Outcome.DONE])
+    with Checkpoint.open(writer.seal() or tmp_path) as checkpoint:
+        diff = DirectoryDiff(checkpoint.directory(b"d"))
+        assert checkpoint.summary().outcomes[Outcome.RELEASED] == 1
+    assert diff.vanished()[0].names() == [b"b"]
+    assert diff.released()[0].names() == [b"a"]
 
 
 def test_what_is_left_out_of_a_scan_has_not_vanished(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from mpingest.manifest import table
+from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.merge import merge
 from mpingest.manifest.segment import SegmentWriter
 from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE
-from tests.manifest.trees import ATTRIBUTES, DIRECTORY, batch, row, segment
+from tests.manifest.trees import ATTRIBUTES, DIRECTORY, batch, record, row, segment
 
 ROW = re.compile(r"(/\w+|\.\w+|\w+) +(\([\w, ]+\))? *([<|]\w\d?)? +(\S.*)")
 
@@ -132,3 +133,32 @@ def test_a_reader_needs_nothing_but_h5py(tmp_path: Path) -> None:
     assert states == {path: len(path) % 4 for path in tree}
     assert rows == expected
     assert list(rows) == sorted(rows, key=lambda place: (place[0].replace(b"/", b"\0"), place[1]))
+
+
+def test_version_1_which_knew_one_outcome_less_is_read_and_merged(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older.h5", tmp_path / "newer.h5"
+    merge(None, [segment(tmp_path, {b"": batch({b"a": row()}), b"d": batch({b"b": row()})})], older, ATTRIBUTES)
+    with h5py.File(older, "r+") as file:
+        blocks = file["blocks"][()]
+        fields = [(name, (base, (6,)) if name == "outcomes" else base) for name, base in _bases(blocks.dtype)]
+        counts = np.zeros(len(blocks), np.dtype(fields))
+        for name in blocks.dtype.names:
+            counts[name] = blocks[name][:, :6] if name == "outcomes" else blocks[name]
+        del file["blocks"]
+        file.create_dataset("blocks", data=counts, maxshape=(None,), chunks=(1024,))
+        file.attrs["version"] = 1
+    writer = SegmentWriter(tmp_path / "later", 0, ATTRIBUTES)
+    (tmp_path / "later").mkdir()
+    record(writer, b"d", batch({b"b": row()}), Outcome.RELEASED)
+    sealed = writer.seal()
+    assert sealed is not None
+    merge(older, [sealed], newer, ATTRIBUTES)
+    with Checkpoint.open(older) as before, Checkpoint.open(newer) as after:
+        assert (before.version, after.version) == (1, table.VERSION)
+        assert before.summary().outcomes[Outcome.RELEASED] == 0
+        outcomes = after.summary().outcomes
+    assert (outcomes[Outcome.DONE], outcomes[Outcome.RELEASED]) == (1, 1)
+
+
+def _bases(dtype: np.dtype) -> list[tuple[str, np.dtype]]:
+    return [(name, dtype[name].base) for name in dtype.names or ()]
