@@ -62,6 +62,9 @@ class _Console(Console):
         return False
 
 
+_DONE = {Phase.DELETING: "deleted", Phase.RELEASING: "released"}
+
+
 def drawing(job: str, progress: Progress) -> RenderableType:
     """A run under way: a line for each figure, with bars where there is a whole."""
     counts = progress.counts
@@ -75,7 +78,7 @@ def drawing(job: str, progress: Progress) -> RenderableType:
     bars.add_column(ratio=1, min_width=_LEAST_BAR)
     bars.add_column(no_wrap=True, overflow="ellipsis")
     known = counts["directories"] + (progress.to_scan or 0)
-    done = "deleted" if progress.phase is Phase.DELETING else "done"
+    done = _DONE.get(progress.phase, "done")
     empty = float(progress.scan_is_over)  # nothing of nothing is all, once it is known that there is nothing
     bars.add_row("  scanned", _bar(counts["directories"], known, empty), progress.scanned())
     bars.add_row(f"  {done}", _bar(counts["finished"], counts["to_do"], empty), progress.finished())

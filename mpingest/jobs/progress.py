@@ -26,6 +26,8 @@ class Phase(Enum):
     INGESTING = "ingesting"
     """Scanning, too, which goes on beside it."""
     DELETING = "deleting"
+    RELEASING = "releasing"
+    """Files are taken away whose ingest is verified."""
     MERGING = "merging"
     """What was recorded is taken into the checkpoint."""
     ENDED = "ended"
@@ -125,6 +127,7 @@ class Progress:
 
 _HEADINGS = {
     Phase.DELETING: "deleting what is gone",
+    Phase.RELEASING: "taking away what is ingested",
     Phase.MERGING: "merging what was recorded",
     Phase.ENDED: "ended",
 }
@@ -184,7 +187,7 @@ class Meter:
             round(float(lately[tally.FINISHED]), 1),
             round(float(content), 1),
             round(float(lately[tally.REQUESTS]), 1),
-            left if to_scan == 0 and self.phase in (Phase.INGESTING, Phase.DELETING) else None,
+            left if to_scan == 0 and self.phase in (Phase.INGESTING, Phase.DELETING, Phase.RELEASING) else None,
         )
 
     def _lately(self, total: tally.Counts, now: float) -> npt.NDArray[np.float64]:

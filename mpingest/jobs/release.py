@@ -73,7 +73,10 @@ class Releaser:
         rows = self.checkpoint.directory(subtree.relative)
         assert rows is not None, "the checkpoint named it"
         done = np.flatnonzero(_done_files(rows))
-        for chosen in portions(done, rows.entries.rows["size"], self.slice_size, MOST_BYTES):
+        sizes = rows.entries.rows["size"]
+        for chosen in portions(done, sizes, self.slice_size, MOST_BYTES):
+            self.recorder.add(tally.TO_DO, len(chosen))
+            self.recorder.add(tally.BYTES_TO_DO, int(sizes[chosen].sum()))
             yield [Served(subtree.relative, rows.entries.select(chosen), rows.results[chosen]).to_unit()]
 
     def look(self, served: Served) -> Iterator[list[Unit]]:
@@ -117,8 +120,10 @@ class Releaser:
         results["outcome"] = Outcome.RELEASED
         self.recorder.rows(served.relative, served.entries, results)
         self.recorder.seal()
-        taken = sum(self._is_taken_away(served, index, directory) for index in range(len(served.entries)))
-        self.recorder.add(tally.outcome_index(Outcome.RELEASED), taken)
+        taken = [index for index in range(len(served.entries)) if self._is_taken_away(served, index, directory)]
+        gone = served.select(np.array(taken, np.intp))
+        outcomes = [Result(Outcome.RELEASED, code) for code in gone.results["code"].tolist()]
+        self.recorder.entries(gone.relative, gone.entries, gone.results["change"], outcomes)
 
     def _is_taken_away(self, served: Served, index: int, directory: int) -> bool:
         name, row = served.entries.name(index), served.entries.rows[index]

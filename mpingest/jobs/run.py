@@ -451,7 +451,8 @@ def _release(world: _World, opened: OpenRun, options: RunOptions) -> Counted:
     if stopped := _merge(world, opened):
         return replace(released, stopped=stopped)
     if on_first(comm, lambda: _plan_release(opened, roots)):
-        released = replace(_farm(world, opened, options, roots, Releaser.of), shares=released.shares)
+        with opened.reporter.phase(Phase.RELEASING):
+            released = replace(_farm(world, opened, options, roots, Releaser.of), shares=released.shares)
     if not released.is_whole or options.ready_file is None:
         return released
     if stopped := _merge(world, opened):

@@ -80,12 +80,7 @@ def of_change(counts: Counts, change: Change) -> int:
 
 def of_outcome(counts: Counts, outcome: Outcome) -> int:
     """Entries with that outcome."""
-    return int(counts[outcome_index(outcome)])
-
-
-def outcome_index(outcome: Outcome) -> int:
-    """Where they are counted."""
-    return _OUTCOMES + outcome
+    return int(counts[_OUTCOMES + outcome])
 
 
 _NAMES = (
