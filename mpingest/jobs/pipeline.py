@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +32,11 @@ from mpingest.ingest.bundles import MOST_FILES, Answer
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted, ZoneGone
 from mpingest.jobs import tally
-from mpingest.jobs.inspector import Inspector
-from mpingest.jobs.planner import Planner
 from mpingest.jobs.profile import DIRECTORY_STEP, ENTRY_STEP
-from mpingest.jobs.release import Releaser
-from mpingest.jobs.removal import Remover
 from mpingest.jobs.renames import Renames
 from mpingest.jobs.slices import Part, Portion, Retry, SliceRun, next_bundle
 from mpingest.jobs.tools import Tools
-from mpingest.jobs.units import Served, Slice, Subtree, Sums, Unseen, is_slice
+from mpingest.jobs.units import Slice, Subtree, is_slice, looked_at_of
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.pool import PoolClosed
@@ -66,6 +63,16 @@ PATIENCE_SECONDS = 10.0
 """How long threads get to end what they are at when the run does; Slurm kills 30 s after its SIGTERM."""
 TAKE_BACK_SECONDS = 3.0
 """How long they get to take back what was given up."""
+
+
+class Visits(Protocol):
+    """What threads do about directories, and about slices of which there is something to look at.
+
+    Both give, a step at a time, the units that come of it.
+    """
+
+    def visit(self, subtree: Subtree) -> Iterator[list[Unit]]: ...  # noqa: D102
+    def look(self, looked_at: Any, /) -> Iterator[list[Unit]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class Pipeline:
     rates: those that hold until the farm says otherwise; slots there are none until then
     """
 
-    visitor: Visitor | Remover | Releaser | Planner | Inspector
+    visitor: Visits
     tools: Tools
     rates: Rates
     _events: deque[Spawned | Finished] = field(default_factory=deque)
@@ -210,7 +217,8 @@ class Pipeline:
         with self._changed:
             if unit.kind is UnitKind.SLICE and not is_slice(unit):
                 self._scanning.append(unit)
-                self._looks.append(self._look(unit))
+                looked_at = looked_at_of(unit)
+                self._looks.append(_Scan(unit, looked_at.relative, self.visitor.look(looked_at)))
             elif unit.kind is UnitKind.SLICE:
                 self._slices.append(SliceRun.of(unit, self.tools.bundler))
             else:
@@ -218,17 +226,6 @@ class Pipeline:
                 self._scanning.append(unit)
                 self._scans.append(_Scan(unit, subtree.relative, self.visitor.visit(subtree)))
             self._wake()
-
-    def _look(self, unit: Unit) -> _Scan:
-        if isinstance(self.visitor, Inspector):
-            sums = Sums.from_unit(unit)
-            return _Scan(unit, sums.relative, self.visitor.look(sums))
-        if isinstance(self.visitor, Releaser):
-            served = Served.from_unit(unit)
-            return _Scan(unit, served.relative, self.visitor.look(served))
-        assert not isinstance(self.visitor, Remover), "only a visit leaves names to look at"
-        unseen = Unseen.from_unit(unit)
-        return _Scan(unit, unseen.relative, self.visitor.look(unseen))
 
     def events(self) -> Iterable[Spawned | Finished]:
         """What happened since the last call. Raises what was raised in a thread."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +84,10 @@ class Remover:
             self.recorder.add(tally.TO_DO, len(part))
             self.recorder.add(tally.BYTES_TO_DO, int(part.rows["size"].sum()))
             yield [Slice(subtree.relative, part, plan).to_unit()]
+
+    def look(self, looked_at: Any) -> Iterator[list[Unit]]:
+        """No visit leaves anything to look at."""
+        raise AssertionError(f"what to delete is known: {looked_at}")
 
 
 def remove_collections(

@@ -36,7 +36,7 @@ from mpingest.jobs.helm import Helm, first_limits, open_helm
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.log import STDERR, open_log
 from mpingest.jobs.merging import damaged_checkpoint, merge_segments, notes_on
-from mpingest.jobs.pipeline import PATIENCE_SECONDS, Pipeline
+from mpingest.jobs.pipeline import PATIENCE_SECONDS, Pipeline, Visits
 from mpingest.jobs.preflight import (
     check_after_ingest,
     check_delete_mode,
@@ -493,7 +493,7 @@ def _farm(
     opened: OpenRun,
     options: RunOptions,
     roots: list[Unit],
-    make_visitor: Callable[[Tools, RunOptions], Visitor | Remover | Releaser],
+    make_visitor: Callable[[Tools, RunOptions], Visits],
 ) -> Counted:
     """The farm over the roots."""
     comm = world.comm

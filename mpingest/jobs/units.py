@@ -241,3 +241,15 @@ class Served:
         entries = EntryBatch.unpack(unit.payload[entries_at:results_at])
         results = np.frombuffer(unit.payload, RESULT_DTYPE, offset=results_at)
         return cls(unit.payload[_SERVED.size : entries_at], entries, results)
+
+
+_LOOKED_AT: dict[int, type[Unseen] | type[Sums] | type[Served]] = {
+    _UNSEEN_TAG: Unseen,
+    _SUMS_TAG: Sums,
+    _SERVED_TAG: Served,
+}
+
+
+def looked_at_of(unit: Unit) -> Unseen | Sums | Served:
+    """What there is to look at in a unit of slices that ``is_slice`` is not true of."""
+    return _LOOKED_AT[unit.payload[0]].from_unit(unit)
