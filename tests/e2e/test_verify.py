@@ -280,6 +280,7 @@ def test_a_replica_that_is_missing_is_registered_again(
         assert verify.kinds("--repair") == {"intermediate": {"file"}}
         (difference,) = verify.last
         assert (difference["marked"], len(difference["commands"])) == (False, 1)
+        tamper(session, f"{target}/file", replStatus=0)
     finally:
         session.data_objects.unregister(f"{target}/file")
         session.resources.remove("otherResc")
