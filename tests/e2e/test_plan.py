@@ -260,7 +260,7 @@ def test_a_large_file_is_planned_as_the_stream_that_it_is(
     root = make_tree({"small": b"x"})
     with open(root / "large", "wb") as file:
         file.truncate(33 * 1024 * 1024)
-    options = ("--operation", "put_append", "--checksum")
+    options = ("--operation", "put_append", "--checksum", "--sessions", "1")  # more share a large file if they are idle
     settle()
     planned = plan(*options, root, target)
     assert planned["requests"]["total"] == mpingest.start(root, target, *options)["total"]["requests"]
