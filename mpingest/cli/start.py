@@ -328,7 +328,8 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
     in the run's directory); 75 stopped early, run the same line again; 70 internal error.
     """
     from mpingest.farm.world import is_first_rank
-    from mpingest.jobs.run import Request, start, start_again
+    from mpingest.jobs.opening import Request
+    from mpingest.jobs.run import start, start_again
     from mpingest.jobs.summary import Summary
 
     def report(summary: Summary) -> None:

@@ -26,6 +26,8 @@
 ``doctor``     whether all is here that a run needs
 ``hosts``      what the hosts of a world have in common
 ``log``        a rank's log
+``opening``    what has to be right before a run, and the locked job
+``phases``     what all ranks of a run do, one phase after the other
 ``run``        the life cycle of a run in an MPI world
 ``summary``    what a run reports in the end
 

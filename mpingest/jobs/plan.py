@@ -25,6 +25,7 @@ from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, attributes_of
 from mpingest.jobs.forecast import Forecast
+from mpingest.jobs.opening import check_checkpoint, last_summary, note_another_way
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.planner import NoZone, needs_zone, open_planner
 from mpingest.jobs.preflight import (
@@ -36,7 +37,6 @@ from mpingest.jobs.preflight import (
 )
 from mpingest.jobs.removal import refusal
 from mpingest.jobs.root import checked_root
-from mpingest.jobs.run import check_checkpoint, last_summary, note_another_way
 from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.tools import handler_of, root_meta

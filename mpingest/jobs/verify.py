@@ -23,10 +23,10 @@ from mpingest.jobs.findings import Totals
 from mpingest.jobs.helm import first_limits, open_helm
 from mpingest.jobs.inspector import OpenVerification, open_inspector
 from mpingest.jobs.merging import merge_segments, notes_on
+from mpingest.jobs.opening import check_checkpoint, last_summary, note_another_way
 from mpingest.jobs.pipeline import Pipeline
 from mpingest.jobs.preflight import checked_target
 from mpingest.jobs.root import checked_root
-from mpingest.jobs.run import check_checkpoint, last_summary, note_another_way
 from mpingest.jobs.signals import stops_as_errors
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.tools import handler_of
