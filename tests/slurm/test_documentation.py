@@ -118,7 +118,7 @@ class Site:
         directory = REPOSITORY if command.startswith("make ") else self.home
         shell = ["bash", "-euo", "pipefail", "-c", self.fitted(command)]
         done = subprocess.run(
-            shell, cwd=directory, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            shell, cwd=directory, env=self.environment, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout

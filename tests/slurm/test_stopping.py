@@ -73,10 +73,10 @@ def summaries(on_cluster: CommandLine) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("options", "stop_before", "patience"),
+    ("options", "stop_before", "seconds", "patience"),
     [
-        pytest.param(("--time=1", "--signal=USR1@1"), "52.5", 120, id="it knows the time limit"),
-        pytest.param(("--time=3", "--signal=USR1@110"), "0", 600, id="Slurm signals", marks=only_full),
+        pytest.param(("--time=1", "--signal=USR1@1"), "52.5", 2, 120, id="it knows the time limit"),
+        pytest.param(("--time=3", "--signal=USR1@110"), "0", 8, 600, id="Slurm signals", marks=only_full),
     ],
 )
 def test_a_job_that_its_time_limit_cuts_off_is_done_in_three_tries(
@@ -86,9 +86,10 @@ def test_a_job_that_its_time_limit_cuts_off_is_done_in_three_tries(
     target: str,
     options: tuple[str, ...],
     stop_before: str,
+    seconds: float,
     patience: float,
 ) -> None:
-    pace.write(tries=3, share=30, seconds=2)
+    pace.write(tries=3, share=30, seconds=seconds)
     script = desk.edited("requeue-until-done.sbatch", ROOT=pace.root, TARGET=target)
     environment = {"EVENT_HANDLER": str(pace.handler), "STOP_BEFORE": stop_before, "SESSIONS": "2"}
     batch_job = desk.sbatch(
