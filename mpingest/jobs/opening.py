@@ -27,6 +27,7 @@ from mpingest.jobs.preflight import (
     check_delete_unknown,
     check_may_relocate,
     check_never_released,
+    check_no_twin_runs,
     check_writable,
     checked_hierarchies,
     checked_jobs_directory,
@@ -128,6 +129,7 @@ def _checked_job(world: World, request: Request) -> tuple[_Checked, list[str]]:
     if world.checked is None:
         world.checked = _checked_with_zone(request, root)
         notes = world.hold(world.checked.job)
+        check_no_twin_runs(request.jobs_directory, world.checked.spec)  # again, for two that begin at once
     check_checkpoint(world.checked.job)
     return world.checked, notes
 
@@ -148,6 +150,7 @@ def _checked_with_zone(request: Request, root: bytes) -> _Checked:
         check_delete_mode(handler, session, root_meta(spec, options))
         if options.detect_renames and options.user is None:
             check_may_relocate(handler, session, root_meta(spec, options))
+        check_no_twin_runs(jobs_directory, spec)
         job = JobDirectory.of(jobs_directory, spec)
         if options.delete_unknown:
             check_never_released(job)

@@ -20,7 +20,7 @@ from mpingest.ingest.resources import Resources
 from mpingest.ingest.statuses import login_error, status_name
 from mpingest.jobs.directory import JobDirectory
 from mpingest.jobs.disposal import After, Disposal
-from mpingest.jobs.spec import RunOptions
+from mpingest.jobs.spec import JobSpec, RunOptions
 
 _MODIFY_OBJECT = 1120
 """Number of the permission that creating objects in a collection takes (tokens of access_type)."""
@@ -118,6 +118,20 @@ def check_delete_unknown(handler: Handler) -> None:
     for method in ("character_map", "collection_for"):
         if handler.has(method):
             raise MpingestError(f"--delete-unknown: does not go with {method}(): names do not tell which file is whose")
+
+
+def check_no_twin_runs(jobs_directory: str, spec: JobSpec) -> None:
+    """Raises MpingestError where another job of the same root and target is being run."""
+    for other in JobDirectory.all(jobs_directory):
+        holder = other.held() if other.name != spec.name else None
+        if holder is None or not holder.lives:
+            continue
+        kept = other.spec()
+        if (kept.root, kept.target) == (spec.root, spec.target):
+            raise MpingestError(
+                f"job {other.name} has the same root and target, and is being run by {holder}: wait for it, or stop it "
+                "first"
+            )
 
 
 def check_never_released(job: JobDirectory) -> None:

@@ -177,6 +177,13 @@ def test_a_run_at_the_same_time_is_refused(mpingest: CommandLine, root: Path, ta
         assert f"process {os.getpid()}" in done.stderr
         assert lock.exists()
 
+        done = mpingest("start", "--job-name", "twin", root, target)
+        assert done.returncode == 1
+        assert f"job {lock.parent.name} has the same root and target, and is being run by process" in done.stderr
+        assert os.listdir(mpingest.jobs) == [lock.parent.name]
+        assert mpingest("start", "--job-name", "other", root, f"{target}/other").returncode == 0
+    assert mpingest("start", "--job-name", "twin", root, target).returncode == 0
+
 
 def test_help_needs_no_mpi(mpingest: CommandLine) -> None:
     mpingest.environment |= {"PYTHONPATH": str(Path(__file__).with_name("no_mpi"))}
