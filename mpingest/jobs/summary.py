@@ -125,7 +125,8 @@ class Summary:
             content["root_mtime_ns"],
             content["refusal"],
             [(int(stalled["rank"]), str(stalled["at"])) for stalled in content["stalled"]],
-            content.get("options", {}),
+            content["stopped"],
+            content["options"],
         )
 
     def lines(self) -> Iterator[str]:

@@ -41,9 +41,10 @@ def command(*arguments: str | Path) -> list[str]:
 
 @contextmanager
 def running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A command in a session of its own, killed in the end with all that it has started."""
+    """A command in a session of its own, killed in the end with all that it has started; it heeds SIGINT."""
+    heeding = ["env", "--default-signal=INT", *command]  # in the background of a shell, that is ignored
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        heeding, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
             yield process

@@ -185,7 +185,7 @@ def test_options(recorded: Recorded) -> None:
 
 NOTHING = dict.fromkeys(
     (
-        *("interval", "synchronous", "progress", "append_json"),
+        *("interval", "synchronous", "append_json"),
         *("s3_keypair", "s3_endpoint_domain", "s3_region_name", "s3_proxy_url", "s3_secure_connection", "s3_prefix"),
         *("s3_multipart_chunksize_in_mib", "s3_access_key", "s3_secret_key", "event_handler_key"),
     )
@@ -200,7 +200,7 @@ def test_what_meta_says_of_the_job(recorded: Recorded) -> None:
         "root_target_collection": recorded.target,
         **dict.fromkeys(("initial_ingest", "ignore_cache"), False),
         "event_handler": str(RECORDING),
-        "profile": False,
+        **dict.fromkeys(("profile", "progress"), False),
         "files_per_task": 1000,
         "idle_disconnect_seconds": 60.0,
         **dict.fromkeys(("restart_queue", "path_queue", "file_queue", "queue_name"), ""),
