@@ -31,7 +31,7 @@ REQUESTS = {
     Request.APPEND: 1,
 }
 """Of an entry. RECONCILE: a look, and one change at most. PUT, OVERWRITE: up to ``SINGLE_MESSAGE_LIMIT`` bytes, more is
-streamed. APPEND: the look alone, what is sent comes on top.
+streamed, a new one after a look. APPEND: the look alone, what is sent comes on top.
 """
 COLLECTION = 1
 """A new collection."""
@@ -39,7 +39,7 @@ DELETED_OBJECT = 2
 """A look, so that nothing else goes, and the deletion."""
 DELETED_COLLECTION = 1
 LOOK = 1
-"""Whether there is a collection, asked where a handler wants to know before it is made (or just that)."""
+"""Whether there is a collection, asked where a handler wants to know before it is made (or just that); or an object."""
 LOOK_INSIDE = 2
 """Whether there is anything in a collection, asked where a handler wants to know before it is deleted."""
 NEW_METADATA = 1
@@ -75,7 +75,8 @@ def entry_requests(
     for_metadata = NEW_METADATA if request in (Request.PUT, Request.REGISTER) else OTHER_METADATA
     attributes: npt.NDArray[np.int64] = for_metadata * metadata + PERMISSIONS * permissions
     if request is Request.PUT:
-        attributes = np.where(sizes <= SINGLE_MESSAGE_LIMIT, 0, attributes)  # they travel with the content
+        # They travel with the content; where it is streamed, no reply would tell that an object is there already.
+        attributes = np.where(sizes <= SINGLE_MESSAGE_LIMIT, 0, LOOK + attributes)
     if request in _SENDING:
         attributes = attributes + _MTIME * mtime
     if request in (Request.PUT, Request.OVERWRITE):

@@ -116,17 +116,18 @@ class Upload:
         """What is there may be good, and to be kept; or someone's, or what is left of a transfer that broke off."""
         good = [replica for replica in self.catalog.replicas(self.logical) if replica.good]
         if good and self.exclusive:
-            self._check_content(good)
-        elif not good or not self.keeps_existing:
+            if not self._is_held_by(good):
+                raise Conflict("an object of that name is there already, with other content")
+        elif good and self.keeps_existing:
+            self.written = self._broke_off and self._is_held_by(good)  # by our transfer, of which no answer came
+        else:
             self._transfer(overwrite=True)
 
-    def _check_content(self, replicas: list[Replica]) -> None:
-        """Raises Conflict unless the object holds just what the file does."""
+    def _is_held_by(self, replicas: list[Replica]) -> bool:
+        """Whether the object holds just what the file does."""
         with open_source(self.path, self.retry.ending) as source:
             same_size = any(replica.size == source.size for replica in replicas)
-            if same_size and is_of_source(self.catalog.checksum(self.logical), source):
-                return
-        raise Conflict("an object of that name is there already, with other content")
+            return same_size and is_of_source(self.catalog.checksum(self.logical), source)
 
     def _append(self) -> None:
         """Sends the tail, where file and object are what they were but for it; else the whole file."""
@@ -154,11 +155,11 @@ class Upload:
                 self.catalog.put(self.logical, content, self.resource, overwrite=overwrite, included=keywords)
                 self.sent, self.carried = len(content), not overwrite
             else:
-                if self.exclusive and not overwrite and self.catalog.replicas(self.logical):
+                if not overwrite and self.catalog.replicas(self.logical):
                     raise RequestError(OVERWRITE_WITHOUT_FORCE)  # opening would not tell
                 source.digest = hashlib.sha256() if self.checksum else None
                 try:
-                    self.sent = put_stream(self.catalog, self.logical, source, self.resource, overwrite=overwrite)
+                    self.sent = put_stream(self.catalog, self.logical, source, self.resource)
                 except Interrupted:
                     if not overwrite:
                         self._take_back()

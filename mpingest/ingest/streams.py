@@ -38,13 +38,12 @@ _O_WRONLY, _O_CREAT, _O_TRUNC = 0o1, 0o100, 0o1000
 _SILENTLY = dict.fromkeys(("send_notification", "update_size", "update_status", "compute_checksum"), False)
 
 
-def put_stream(catalog: Catalog, path: str, source: Source, resource: str | None, *, overwrite: bool) -> int:
+def put_stream(catalog: Catalog, path: str, source: Source, resource: str | None) -> int:
     """Make or overwrite a data object with all that ``source`` has; the bytes sent.
 
     Raises RequestError, SourceError, Interrupted.
     """
-    flags = _O_WRONLY | _O_CREAT | (_O_TRUNC if overwrite else 0)
-    return _Writing(catalog, path, source, 0).run(flags, resource)
+    return _Writing(catalog, path, source, 0).run(_O_WRONLY | _O_CREAT | _O_TRUNC, resource)
 
 
 def append(catalog: Catalog, path: str, source: Source, offset: int, resource: str | None) -> int:

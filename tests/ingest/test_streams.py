@@ -60,15 +60,15 @@ def slow_zone(zone: EmbeddedZone) -> Iterator[EmbeddedZone]:
     zone.clear_faults()
 
 
-def make_upload(catalog: Catalog, path: str, file: Path) -> Upload:
+def make_upload(catalog: Catalog, path: str, file: Path, *, keeps_existing: bool = False) -> Upload:
     retry = RetryPolicy(Breaker(lambda: None, 10, threading.Event()))
-    return Upload(catalog, retry, path, os.fsencode(file), None, False, 0)
+    return Upload(catalog, retry, path, os.fsencode(file), None, keeps_existing, 0)
 
 
 def put(catalog: Catalog, path: str, file: Path, *, checksum: bool = False) -> tuple[int, str]:
     with open_source(os.fsencode(file)) as source:
         source.digest = hashlib.sha256()
-        sent = put_stream(catalog, path, source, None, overwrite=False)
+        sent = put_stream(catalog, path, source, None)
         return sent, sha2(source.digest)
 
 
@@ -127,12 +127,53 @@ def test_where_one_connection_fails_all_is_sent_anew(
     slow_zone.inject(action, api, status=-154000, skip=skip)
     catalog = Catalog(session, Traffic(slots=4))
     with open_source(os.fsencode(file)) as source, pytest.raises(RequestError):
-        put_stream(catalog, path, source, None, overwrite=False)
+        put_stream(catalog, path, source, None)
     assert not any(replica.good for replica in catalog.replicas(path))
     upload = make_upload(catalog, path, file)
     upload.perform(Request.OVERWRITE)
     assert content(session, path) == file.read_bytes()
     assert upload.sent == SIZE
+
+
+def test_nothing_is_left_of_a_longer_object(zone: EmbeddedZone, session: iRODSSession, path: str, file: Path) -> None:
+    """Such as a run that was killed has left, of a file that is shorter now."""
+    catalog = Catalog(session, Traffic(slots=1))
+    zone.inject("fail", Api.DATA_OBJ_WRITE_AN, status=-154000, skip=30)
+    with open_source(os.fsencode(file)) as source, pytest.raises(RequestError):
+        put_stream(catalog, path, source, None)
+    assert [(found.good, found.size) for found in catalog.replicas(path)] == [(False, 30 * CHUNK)]
+    os.truncate(file, 10 * CHUNK)
+    make_upload(catalog, path, file).perform(Request.PUT)
+    assert content(session, path) == file.read_bytes()
+    with open_source(os.fsencode(file)) as source:
+        source.seek(3 * CHUNK)
+        put_stream(catalog, path, source, None)
+    assert content(session, path) == file.read_bytes()[3 * CHUNK :]
+
+
+def test_a_good_object_is_kept(zone: EmbeddedZone, session: iRODSSession, path: str, file: Path) -> None:
+    catalog = Catalog(session, Traffic(slots=1))
+    catalog.put(path, b"somebody's", None, overwrite=False)
+    upload = make_upload(catalog, path, file, keeps_existing=True)
+    upload.perform(Request.PUT)
+    assert not upload.written
+    assert content(session, path) == b"somebody's"
+
+
+@pytest.mark.parametrize("size", [CHUNK, SIZE], ids=["small", "large"])
+def test_what_is_there_after_a_lost_reply_is_our_own(
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path, size: int
+) -> None:
+    os.truncate(file, size)
+    zone.reset_counts()
+    zone.inject("drop-after", Api.DATA_OBJ_PUT_AN)
+    zone.inject("drop-after", Api.DATA_OBJ_CLOSE_AN)
+    upload = make_upload(Catalog(session, Traffic(slots=1)), path, file, keeps_existing=True)
+    upload.perform(Request.PUT)
+    zone.clear_faults()
+    assert upload.written
+    assert zone.counts()["DATA_OBJ_WRITE_AN"] == (41 if size == SIZE else 0), "it is not sent again"
+    assert content(session, path) == file.read_bytes()
 
 
 def test_what_an_agent_that_dies_leaves_locked_is_put_anew(
@@ -190,7 +231,7 @@ def test_a_file_that_cannot_be_read_on(
 
         monkeypatch.setattr(source, "read", fail_later)
         with pytest.raises(SourceError):
-            put_stream(catalog, path, source, None, overwrite=False)
+            put_stream(catalog, path, source, None)
     assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "stream"])
     assert not any(replica.good for replica in catalog.replicas(path))
 
