@@ -332,7 +332,7 @@ def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Itera
         checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
         ending = Ending()
         how = IngestOptions(register_special=options.register_special)
-        ingestor = Examiner(subjects, retry_policy(subjects, options, ending), how)
+        ingestor = Examiner(subjects, retry_policy(subjects.users.own, spec.target, options, ending), how)
         path = os.path.join(directory.rank_failures, f"rank{rank:05d}.jsonl")
         segments = SegmentWriter(Path(directory.manifest), rank, attributes)
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115

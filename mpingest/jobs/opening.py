@@ -38,7 +38,7 @@ from mpingest.jobs.root import checked_root
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.stopping import Stops
 from mpingest.jobs.summary import Summary
-from mpingest.jobs.tools import OpenRun, handler_of, root_meta
+from mpingest.jobs.tools import Ending, OpenRun, handler_of, retry_policy, root_meta
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.table import DamagedTable
 from mpingest.scan.entries import entry_row
@@ -165,7 +165,8 @@ def _new_run(checked: _Checked, notes: list[str], options: RunOptions) -> OpenRu
     notes += note_another_way(before, options)
     earlier, run = job.runs(), job.new_run()
     with opened_catalogs() as catalog_of:
-        doubts = settle_remains(earlier, run, catalog_of, notes)
+        retry = retry_policy(catalog_of(None), spec.target, options, Ending())
+        doubts = settle_remains(earlier, run, catalog_of, retry, notes)
     root_row = entry_row(os.stat(spec.root))
     root_changed = int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
     now = now_ns(spec.root, job.path)

@@ -4,7 +4,8 @@
 
 A rank notes a bundle before it is put and when it is over. What a killed run has begun and not ended is looked at when
 the next one opens: the tar file is removed, and objects younger than it, in the directories that it was for, are
-doubtful until a run has come to its end: they may have been extracted, but nobody has looked at them.
+doubtful until a run has come to its end: they may have been extracted, but nobody has looked at them. A run does not
+begin before that is known.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TextIO
 
+from mpingest.errors import MpingestError
 from mpingest.handler.calls import User
 from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import RequestError, Verdict
 from mpingest.jobs.directory import RunDirectory, own_trouble
 
 _EARLIER = "earlier.jsonl"
+_GONE = (Verdict.ABSENT, Verdict.NO_COLLECTION)
 
 
 @dataclass
@@ -95,12 +98,12 @@ Catalogs = Callable[[User | None], Catalog]
 
 
 def settle_remains(
-    earlier: Sequence[RunDirectory], run: RunDirectory, catalog_of: Catalogs, notes: list[str]
+    earlier: Sequence[RunDirectory], run: RunDirectory, catalog_of: Catalogs, retry: RetryPolicy, notes: list[str]
 ) -> dict[bytes, int]:
     """Remove tar files that earlier runs left; by directory, the id above which objects are doubtful.
 
     What is still to be known is in the notes of ``run`` before anything goes. notes: what the user should know.
-    Raises CannotRecord.
+    Raises MpingestError where that can't be told, CannotRecord, ZoneGone.
     """
     remains = _Remains()
     with own_trouble():
@@ -108,7 +111,7 @@ def settle_remains(
             remains.add(_read(path))
         if remains.begun or remains.doubts:
             with _open_notes(run, _EARLIER) as file:
-                _take_over(remains, file, catalog_of, notes)
+                _take_over(remains, file, catalog_of, retry, notes)
         for one in earlier:
             shutil.rmtree(one.bundles, ignore_errors=True)
     return remains.doubts
@@ -122,38 +125,47 @@ def forget_remains(run: RunDirectory, catalog_of: Catalogs, notes: list[str]) ->
     """
     with own_trouble():
         for path in _files([run]):
-            _keep(path, [bundle for bundle in _read(path).begun if not _remove(bundle, catalog_of, notes)])
+            begun = _read(path).begun
+            _keep(path, [bundle for bundle in begun if not _remove(bundle, catalog_of(bundle.user), notes)])
 
 
-def _take_over(remains: _Remains, file: TextIO, catalog_of: Catalogs, notes: list[str]) -> None:
+def _take_over(remains: _Remains, file: TextIO, catalog_of: Catalogs, retry: RetryPolicy, notes: list[str]) -> None:
     for directory, above_id in remains.doubts.items():
         _write(file, _doubt_line([directory], above_id))
     for bundle in remains.begun:
         _write(file, bundle.to_json())
-
-    def doubt(bundle: _Begun, above_id: int) -> None:
-        for directory in bundle.directories:
-            remains.doubt(directory, above_id)
-        _write(file, _doubt_line(bundle.directories, above_id))
-        os.fsync(file.fileno())
-
     for bundle in remains.begun:
-        _remove(bundle, catalog_of, notes, partial(doubt, bundle))
+        catalog = catalog_of(bundle.user)
+        tar_id = _look(bundle, catalog, retry)
+        if tar_id is None:
+            continue
+        for directory in bundle.directories:
+            remains.doubt(directory, tar_id)
+        _write(file, _doubt_line(bundle.directories, tar_id))
+        os.fsync(file.fileno())
+        _remove(bundle, catalog, notes)
 
 
-def _remove(
-    bundle: _Begun, catalog_of: Catalogs, notes: list[str], announce: Callable[[int], None] = lambda _: None
-) -> bool:
-    """Whether the tar file is gone now. announce: called with its id before it goes."""
-    catalog = catalog_of(bundle.user)
+def _look(bundle: _Begun, catalog: Catalog, retry: RetryPolicy) -> int | None:
+    """The id of the tar file, None where there is none. Raises MpingestError where that can't be told, ZoneGone."""
     try:
-        replicas = catalog.replicas(bundle.tar)
-        if replicas:
-            announce(replicas[0].object_id)
-            catalog.unlink(bundle.tar, force=True)
-            notes.append(f"removed what an unfinished bundle had left: {bundle.tar}")
+        replicas = retry.run(lambda: catalog.replicas(bundle.tar))
     except RequestError as error:
-        if error.verdict not in (Verdict.ABSENT, Verdict.NO_COLLECTION):
+        if error.verdict in _GONE:
+            return None
+        raise MpingestError(
+            f"{bundle.tar}: what an unfinished bundle has left cannot be looked at: {error}; run the same line again"
+        ) from error
+    return replicas[0].object_id if replicas else None
+
+
+def _remove(bundle: _Begun, catalog: Catalog, notes: list[str]) -> bool:
+    """Whether the tar file is gone now."""
+    try:
+        catalog.unlink(bundle.tar, force=True)
+        notes.append(f"removed what an unfinished bundle had left: {bundle.tar}")
+    except RequestError as error:
+        if error.verdict not in _GONE:
             notes.append(f"{bundle.tar}: what an unfinished bundle has left cannot be removed: {error}")
             return False
     return True

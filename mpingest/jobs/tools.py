@@ -147,7 +147,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
         how = IngestOptions(
             resource, opened.hierarchies, options.checksum, options.preserve_mtime, options.register_special
         )
-        ingestor = EntryIngestor(subjects, retry_policy(subjects, options, ending), how)
+        ingestor = EntryIngestor(subjects, retry_policy(subjects.users.own, spec.target, options, ending), how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
         recorder = Recorder(SegmentWriter(Path(run.manifest), rank, attributes), failures, spec.root, logger)
         stack.callback(recorder.close)
@@ -187,9 +187,8 @@ def open_subjects(spec: JobSpec, options: RunOptions, logger: Logger) -> Iterato
         yield Subjects(job_facts(spec, options), handler, naming, users, logger)
 
 
-def retry_policy(subjects: Subjects, options: RunOptions, ending: Ending) -> RetryPolicy:
+def retry_policy(catalog: Catalog, target: str, options: RunOptions, ending: Ending) -> RetryPolicy:
     """How long requests of a rank go on. Whether the zone is there is asked by a look at the target."""
-    catalog, target = subjects.users.own, subjects.job.target
     return RetryPolicy(Breaker(lambda: catalog.collection_exists(target), options.zone_timeout, ending))
 
 
