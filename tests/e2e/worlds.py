@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.conftest import mpiexec
+from tests.e2e.killing import kill
 
 _PROGRAMS = b"-m\0tests.e2e."
 """In the command line of every rank."""
@@ -28,11 +28,7 @@ def begin(
 
 def kill_all(process: subprocess.Popen[str]) -> None:
     """SIGKILL to mpiexec and what it started, each in a session of its own."""
-    for pid in [process.pid, *ranks_of(process)]:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    kill([process.pid, *ranks_of(process)])
     process.wait()
 
 
@@ -60,11 +56,5 @@ def commands_below(launcher: int, words: bytes) -> list[int]:
 
 
 def kill_below(pid: int) -> None:
-    """SIGKILL a process and all its descendants, children first stopped so that none escapes."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(pid, signal.SIGKILL)
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    for child in children:
-        kill_below(int(child))
+    """SIGKILL a process and all its descendants."""
+    kill([pid, *commands_below(pid, b"")])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +20,7 @@ from mpingest.jobs.directory import Lock, RunDirectory
 from mpingest.jobs.recorder import Recorder
 from mpingest.manifest import merge, ranges, segment, table
 from mpingest.scan.directory import DirectoryScan
+from tests.e2e.killing import kill
 
 STEPS: dict[str, tuple[Any, str]] = {
     "scan": (DirectoryScan, "__enter__"),
@@ -61,7 +61,7 @@ def happens(when: str, step: str) -> None:
     rank, wanted_when, wanted_step, number = os.environ.get("ACCIDENT", "-1 - - 0").split()
     _seen[when, step] += 1
     if (when, step) == (wanted_when, wanted_step) and _seen[when, step] == int(number) and rank in ("any", own_rank()):
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill([os.getpid()])
 
 
 def own_rank() -> str:

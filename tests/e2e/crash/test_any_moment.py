@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from contextlib import suppress
 from random import Random
 from typing import Any
 
 import pytest
 from irods.session import iRODSSession
 
+from tests.e2e.killing import kill
 from tests.e2e.worlds import kill_all, ranks_of
 
 from .conftest import RANKS, Job
@@ -21,14 +20,13 @@ LONGEST_SECONDS = 3.0
 """Longer than a run takes."""
 
 
-def kill(job: Job, random: Random) -> None:
+def kill_some(job: Job, random: Random) -> None:
     """Begins a run and kills one rank of it or all."""
     world = job.begin(RANKS)
     time.sleep(random.uniform(0, LONGEST_SECONDS))
     ranks = ranks_of(world)
     if ranks and random.random() < 0.5:
-        with suppress(ProcessLookupError):
-            os.kill(random.choice(ranks), signal.SIGKILL)
+        kill([random.choice(ranks)])
         world.communicate(timeout=60)
     kill_all(world)
 
@@ -39,7 +37,7 @@ def test_the_next_run_comes_to_the_same(
 ) -> None:
     random = Random(seed)
     for _ in range(random.randint(1, 3)):
-        kill(job, random)
+        kill_some(job, random)
     again = job.run()
     assert again.returncode == 0, again.stderr
     job.assert_like(expected, session)
