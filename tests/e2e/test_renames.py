@@ -286,6 +286,19 @@ def test_what_else_is_gone_stays_unless_deletion_is_asked_for(scene: Scene) -> N
     assert scene.ids() == moved(ids, {"top": "bottom"})
 
 
+@both
+def test_what_is_gone_below_a_renamed_directory_moves_with_its_collection_until_deletion_is_asked_for(
+    scene: Scene,
+) -> None:
+    ids = scene.ids()
+    scene.rename({"dir0": "zero"})
+    (scene.root / "zero/sub0/file6").unlink()
+    assert scene.rerun()["outcome_removed"] == 0
+    assert scene.ids() == moved(ids, {"dir0": "zero"})
+    assert scene.rerun(delete=True)["outcome_removed"] == 1
+    assert scene.check() == len(FILES) - 1
+
+
 def test_nothing_is_taken_for_renamed_on_the_word_of_an_incomplete_scan(scene: Scene) -> None:
     ids = scene.ids()
     scene.rename({"dir0/plain2": "two"})

@@ -171,13 +171,29 @@ class _Inspection:
         return sorted(collections_below(self.session, self.target) - directories_below(self.root))
 
     def of_left_over(self, name: str, *, over: bool) -> Iterator[str]:
-        """What is wrong with an object or collection without a file or directory. over: whatever is to go has gone."""
-        if name not in self.history.entries and name not in self.history.directories():
-            yield f"{name} never was there"
-        elif over and self.scenario.deletes:
-            below = (file for file in self.history.entries if file == name or file.startswith(f"{name}/"))
-            if any(map(self._was_recorded, below)):
+        """What is wrong with an object or collection without a file or directory. over: whatever is to go has gone.
+
+        What stays after its file has gone moves with its collection where a directory above is renamed, and so gets a
+        name that its file never had.
+        """
+        if self._was_there(name):
+            if over and self.scenario.deletes and any(map(self._was_recorded, self._files_below(name))):
                 yield f"{name} is still there"
+            return
+        earlier = next(filter(self._was_there, self._moved_along(name)), None)
+        if earlier is None:
+            yield f"{name} never was there"
+        elif over and self.scenario.deletes and any(map(self._was_sure_to_go, self._files_below(earlier))):
+            yield f"{name} is still there, of {earlier}"
+
+    def _moved_along(self, name: str) -> list[str]:
+        return self.history.earlier_names(name) if "--detect-renames" in self.scenario.options else []
+
+    def _was_there(self, name: str) -> bool:
+        return name in self.history.entries or name in self.history.directories()
+
+    def _files_below(self, name: str) -> list[str]:
+        return [file for file in self.history.entries if file == name or file.startswith(f"{name}/")]
 
     def _has_failed(self, name: str) -> bool:
         return bool(self.failed & {name, *map(str, Path(name).parents)})
@@ -197,6 +213,13 @@ class _Inspection:
         born, gone = lifetime
         runs = range(born.run + born.during, gone.run)
         return any(self.ended[run].is_complete and not self.ended[run].failed for run in runs)
+
+    def _was_sure_to_go(self, name: str) -> bool:
+        """Whether it was recorded, and no run since can have moved its object without recording that."""
+        lifetime = self.history.lifetime(name)
+        if lifetime is None or not self._was_recorded(name):
+            return False
+        return all(ended.is_complete for ended in self.ended[lifetime[1].run :])
 
 
 def _repeated(names: Iterator[str]) -> list[tuple[str, int]]:

@@ -36,6 +36,18 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A directory has another name from here on."""
+
+    was: str
+    now: str
+
+    def before(self, name: str) -> str:
+        """What had the name of something then, before that."""
+        return self.was + name.removeprefix(self.now) if name.startswith(f"{self.now}/") else name
+
+
+@dataclass(frozen=True)
 class Tree:
     """The files of a job. run, during: when what is changed now is changed."""
 
@@ -86,6 +98,8 @@ class Tree:
             digest = hashlib.sha256((self.root / old).read_bytes()).hexdigest()
             self._write(Entry(new, digest, self.run, self.during, source=old))
             self._write(Entry(old, None, self.run, self.during))
+        if (self.root / name).is_dir():
+            self._write(Moved(name, other))
         (self.root / other).parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).rename(self.root / other)
 
@@ -104,7 +118,7 @@ class Tree:
         digest = hashlib.sha256(content).hexdigest()
         self._write(Entry(name, digest, self.run, self.during, look_back))
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: Entry | Moved) -> None:
         line = json.dumps(asdict(entry)).encode() + b"\n"
         descriptor = os.open(self.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
@@ -203,17 +217,21 @@ def some_bytes(random: Random) -> bytes:
 
 @dataclass(frozen=True)
 class History:
-    """What a journal says. entries: of each name, in order."""
+    """What a journal says. entries: of each name, in order; moves: of directories, in order."""
 
     entries: dict[str, list[Entry]] = field(default_factory=lambda: defaultdict(list))
+    moves: list[Moved] = field(default_factory=list)
 
     @classmethod
     def of(cls, journal: Path) -> History:
         """All that is in a journal."""
         history = cls()
         for line in journal.read_text().splitlines():
-            entry = Entry(**json.loads(line))
-            history.entries[entry.name].append(entry)
+            written = json.loads(line)
+            if "was" in written:
+                history.moves.append(Moved(**written))
+            else:
+                history.entries[written["name"]].append(Entry(**written))
         return history
 
     def digests(self, name: str) -> set[str]:
@@ -225,6 +243,13 @@ class History:
     def directories(self) -> set[str]:
         """Every directory that ever held a file."""
         return {str(parent) for name in self.entries for parent in Path(name).parents} - {"."}
+
+    def earlier_names(self, name: str) -> list[str]:
+        """What else this would have been called before directories above it were moved, newest first."""
+        names = [name]
+        for move in reversed(self.moves):
+            names.append(move.before(names[-1]))
+        return list(dict.fromkeys(names))[1:]
 
     def lifetime(self, name: str) -> tuple[Entry, Entry] | None:
         """The first and the last entry of the time when a file was last there that is not any more."""
