@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mpingest.errors import ExitCode, MpingestError
+from mpingest.jobs.disposal import NO_LINK
 from mpingest.jobs.spec import JobSpec
 from mpingest.manifest.segment import sealed_segments
 from mpingest.manifest.table import JobAttributes
@@ -421,13 +422,35 @@ class Lock:
                 os.utime(self.path)
 
     def _create(self) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        """Make the file whole, so that who is killed meanwhile leaves none that says nothing."""
+        aside = f"{self.path}.{socket.gethostname()}.{os.getpid()}.tmp"
         try:
-            with os.fdopen(descriptor, "w") as file:
-                json.dump(_holder() | {"after_run": self.after_run}, file)
+            self._write(aside, os.O_TRUNC)
+            os.link(aside, self.path)
+        except FileExistsError:
+            if os.stat(aside).st_nlink == 1:  # else it was made, and the answer of a file server was lost: link(2)
+                raise
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+            self._create_without_link()
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(aside)
+
+    def _create_without_link(self) -> None:
+        try:
+            self._write(self.path, os.O_EXCL)
+        except FileExistsError:
+            raise
         except OSError:
             os.unlink(self.path)
             raise
+
+    def _write(self, path: str, flags: int) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(_holder() | {"after_run": self.after_run}, file)
 
     def _take_over(self) -> None:
         said = self._read()

@@ -22,7 +22,7 @@ from mpingest.scan.entries import entry_row
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Why there can't be a hard link, though a copy may do."""
 _PIECE = 1024 * 1024
 
@@ -146,7 +146,7 @@ def _copy_or_link(source: int, target: int, name: bytes, row: np.void) -> None:
     except FileExistsError:
         _check_is_there(source, target, name, row)
     except OSError as error:
-        if error.errno not in _NO_LINK:
+        if error.errno not in NO_LINK:
             raise
         _copy(source, target, name, row)
     else:
@@ -218,7 +218,7 @@ def _publish(target: int, part: bytes, name: bytes, source: int, row: np.void) -
     except FileExistsError:
         _check_is_there(source, target, name, row)
     except OSError as error:
-        if error.errno not in _NO_LINK:
+        if error.errno not in NO_LINK:
             raise
         # Without hard links a look has to do: no other rank has the file, and the directory is for what we move.
         with suppress(FileNotFoundError):

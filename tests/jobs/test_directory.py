@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -103,6 +104,28 @@ def test_a_fresh_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     with pytest.raises(MpingestError, match=r"on elsewhere .*batch job 77"), job.locked():
         pass
     assert path.exists()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_lock_is_whole_from_the_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    job = JobDirectory.of(str(tmp_path), SPEC)
+    link = os.link
+
+    def watched(source: str, lock: str) -> None:
+        assert json.loads(Path(source).read_text())["pid"] == os.getpid()
+        if not has_links:
+            raise OSError(errno.EOPNOTSUPP, "no hard links here")
+        link(source, lock)
+
+    monkeypatch.setattr(os, "link", watched)
+    with job.locked():
+        assert sorted(os.listdir(job.path)) == ["job.json", "lock", "runs"]
+        assert f"process {os.getpid()}" in job.holder()
+        with pytest.raises(MpingestError, match="is being run by"), job.locked():
+            pass
+    assert sorted(os.listdir(job.path)) == ["job.json", "runs"]
 
 
 def test_a_reused_process_number_is_not_the_run(tmp_path: Path) -> None:
