@@ -136,7 +136,8 @@ class EntryIngestor:
             # Of a file that the server was to read, only a look tells whether it is still there.
             if isinstance(error, Vanished) or (isinstance(error, RequestError) and is_gone(path)):
                 self.logger.info("skipped", path=os.fsdecode(path), reason=str(error))
-                return Result(Outcome.SKIPPED, reason=str(error))
+                # What is recorded stays: there may be an object, which is to go now as that of any other file.
+                return Result(Outcome.SKIPPED, reason=str(error), unrecorded=True)
             # Of an object that moved along with its collection, only what is recorded tells the replica to relocate.
             moved = known.situation in (Situation.MOVED, Situation.MOVED_CHANGED)
             return replace(failed(error), unrecorded=moved)

@@ -484,6 +484,35 @@ def test_a_file_that_vanishes_is_no_failure(
     assert (again["outcome_gone"], again["outcome_failed"], again["requests"]) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("options", [("--operation", "put_sync"), ("--checksum",)])
+def test_the_object_of_a_file_that_vanishes_while_it_is_updated_is_deleted_later(
+    mpingest: CommandLine,
+    make_tree: MakeTree,
+    session: iRODSSession,
+    tmp_path: Path,
+    target: str,
+    options: tuple[str, ...],
+) -> None:
+    script = tmp_path / "handler.py"
+    script.write_text(
+        "import os\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def pre_data_obj_modify(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
+    )
+    root = make_tree({"brief": b"content", "stays": b"content"})
+    mpingest.start(root, target, *options)
+    settle()
+    make_tree({"brief": b"other content", "stays": b"other content"})
+    settle()
+    mpingest.start(root, target, *options, "--event-handler", script)
+    assert not (root / "brief").exists()
+    delete = ("--delete-mode", "trash" if "put_sync" in options else "unregister")
+    assert mpingest.start(root, target, *options, *delete)["exit_code"] == 0
+    assert list(objects_below(session, target)) == ["stays"]
+
+
 def test_another_operation_is_noted_and_done_for_all_if_asked(
     mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
 ) -> None:
