@@ -19,6 +19,9 @@ from mpingest.farm.world import find_mpiexec
 from mpingest.zone.embedded import EmbeddedZone
 
 Completed = subprocess.CompletedProcess
+FULL = "MPINGEST_TEST_FULL" in os.environ
+"""Whether what takes minutes is run, too."""
+only_full = pytest.mark.skipif(not FULL, reason="long: MPINGEST_TEST_FULL=1 runs it")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.vanished import VanishedIndex
 from mpingest.scan.links import LinkRule
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,7 @@ def delete(world: World, opened: OpenRun, options: RunOptions) -> tuple[Counted,
     """Delete what is gone, if that is wanted; what it came to, and why it was refused."""
     comm = world.comm
     roots: list[Unit] = []
-    counts = all_rows(comm, tally.new_counts())
-    nothing = Counted(counts, np.zeros(len(counts), SHARE_DTYPE))
+    nothing = _nothing(comm)
     wanted, refused = on_first(comm, lambda: handler_of(options).may_delete), ""
     if wanted:
         if stopped := merge_records(world, opened):
@@ -154,6 +157,12 @@ def delete(world: World, opened: OpenRun, options: RunOptions) -> tuple[Counted,
             deleted.counts[COORDINATOR] += on_first(comm, lambda: _delete_collections(world, opened, options))
             deleted = replace(deleted, stopped=world.stops.share())
     return deleted, ""
+
+
+def _nothing(comm: MPI.Comm | None) -> Counted:
+    """What no farm at all comes to. Collective."""
+    counts = all_rows(comm, tally.new_counts())
+    return Counted(counts, np.zeros(len(counts), SHARE_DTYPE))
 
 
 def _remover(tools: Tools, options: RunOptions) -> Remover:
@@ -192,8 +201,7 @@ def release(world: World, opened: OpenRun, options: RunOptions) -> Counted:
     """Take away the files that have served; what it came to."""
     comm = world.comm
     roots: list[Unit] = []
-    counts = all_rows(comm, tally.new_counts())
-    released = Counted(counts, np.zeros(len(counts), SHARE_DTYPE))
+    released = _nothing(comm)
     if stopped := merge_records(world, opened):
         return replace(released, stopped=stopped)
     if on_first(comm, lambda: _plan_release(opened, roots)):

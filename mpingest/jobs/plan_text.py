@@ -9,7 +9,7 @@ from typing import Any
 from mpingest.jobs import tally
 from mpingest.jobs.forecast import Forecast, Step, Total
 from mpingest.jobs.plan import Plan
-from mpingest.jobs.text import human_bytes, shown_path
+from mpingest.jobs.text import human_bytes, partial_lines, shown_path, stalled_to_json
 from mpingest.manifest.states import Change
 
 _ORDER = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
@@ -43,7 +43,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "seconds": round(plan.seconds, 3),
         "exit_code": int(plan.exit_code),
         "partial": bool(plan.stalled),
-        "stalled": [{"rank": rank, "at": what} for rank, what in plan.stalled],
+        "stalled": stalled_to_json(plan.stalled),
         "changes": {
             change.name.lower(): {
                 "files": tally.of_change(counts, change),
@@ -92,8 +92,7 @@ def lines(plan: Plan) -> Iterator[str]:
     forecast, counts = plan.forecast, plan.forecast.counts
     target = f" to {plan.spec.target}" if plan.spec.target else ""
     yield f"{shown_path(plan.spec.root)}{target}: {_which_run(plan)}"
-    for rank, what in plan.stalled:
-        yield f"  PARTIAL: rank {rank} makes no progress: {what}; what follows is what was seen until then"
+    yield from partial_lines(plan.stalled)
     size, directories = human_bytes(int(counts[tally.BYTES])), int(counts[tally.DIRECTORIES])
     yield (
         f"  scanned      {int(counts[tally.ENTRIES]):,} files ({size}) in {directories:,} directories "

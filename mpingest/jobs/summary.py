@@ -17,7 +17,7 @@ from mpingest.jobs import tally
 from mpingest.jobs.failures import failures_in
 from mpingest.jobs.signals import Stopped
 from mpingest.jobs.spec import JobSpec
-from mpingest.jobs.text import human_bytes
+from mpingest.jobs.text import human_bytes, stalled_to_json
 from mpingest.manifest.states import Change, Outcome
 
 _CHANGED = (Change.NEW, Change.MODIFIED, Change.METADATA, Change.RETRY, Change.UNCHANGED, Change.DELETED)
@@ -105,7 +105,7 @@ class Summary:
             "notes": self.notes,
             "refusal": self.refusal,
             "stopped": self.stopped,
-            "stalled": [{"rank": rank, "at": what} for rank, what in self.stalled],
+            "stalled": stalled_to_json(self.stalled),
         }
 
     @classmethod

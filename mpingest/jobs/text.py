@@ -5,9 +5,10 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
 from mpingest.scan.census import Group
 
@@ -69,3 +70,14 @@ def histogram(title: str, what: str, groups: Sequence[tuple[str, Group]], *, wit
 def one_line(text: str) -> str:
     """Text on one line, whatever it holds."""
     return text if text.isprintable() else ascii(text)
+
+
+def partial_lines(stalled: Iterable[tuple[int, str]]) -> Iterator[str]:
+    """What to say first where ranks made no progress, and at what each was, of a look that ended early."""
+    for rank, what in stalled:
+        yield f"  PARTIAL: rank {rank} makes no progress: {what}; what follows is what was seen until then"
+
+
+def stalled_to_json(stalled: Iterable[tuple[int, str]]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [{"rank": rank, "at": what} for rank, what in stalled]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mpingest.jobs.differences import MEANINGS, Kind
-from mpingest.jobs.text import one_line, shown_path
+from mpingest.jobs.text import one_line, partial_lines, shown_path, stalled_to_json
 from mpingest.jobs.verify import Verification
 
 
@@ -48,7 +48,7 @@ def to_json(verification: Verification) -> dict[str, Any]:
         "marked": verification.repair,
         "commands": totals.commands,
         "list": verification.listed,
-        "stalled": [{"rank": rank, "at": what} for rank, what in verification.stalled],
+        "stalled": stalled_to_json(verification.stalled),
         "notes": verification.notes,
     }
 
@@ -58,8 +58,7 @@ def lines(verification: Verification) -> Iterator[str]:
     totals = verification.totals
     run = f"after run {verification.run}, {verification.way}"
     yield f"job {verification.spec.name}, {run}: {verification.seconds:.1f} s"
-    for rank, what in verification.stalled:
-        yield f"  PARTIAL: rank {rank} makes no progress: {what}; what follows is what was seen until then"
+    yield from partial_lines(verification.stalled)
     yield f"  compared     {totals.compared:,} files in {totals.directories:,} directories"
     if totals.excluded:
         yield f"  excluded     {totals.excluded:,} names, with all below them"

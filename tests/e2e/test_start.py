@@ -458,6 +458,19 @@ def test_times_far_away(
     assert mpingest.start(root, target, "--operation", operation)["total"]["requests"] == 0
 
 
+def taking_away(directory: Path, hook: str) -> Path:
+    """A handler that removes files named brief in a hook."""
+    script = directory / "handler.py"
+    script.write_text(
+        "import os\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        f"    def {hook}(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
+    )
+    return script
+
+
 @pytest.mark.parametrize("options", [("--operation", "put_sync"), ("--checksum",)])
 def test_a_file_that_vanishes_is_no_failure(
     mpingest: CommandLine,
@@ -468,14 +481,7 @@ def test_a_file_that_vanishes_is_no_failure(
     options: tuple[str, ...],
 ) -> None:
     """Whether mpingest is to read it, or the server."""
-    script = tmp_path / "handler.py"
-    script.write_text(
-        "import os\n"
-        "class event_handler:\n"
-        "    @staticmethod\n"
-        "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
-        "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
-    )
+    script = taking_away(tmp_path, "pre_data_obj_create")
     root = make_tree({"brief": b"content", "stays": b"content"})
     options = (*options, "--event-handler", str(script))
     assert mpingest.start(root, target, *options)["exit_code"] == 0
@@ -493,14 +499,7 @@ def test_the_object_of_a_file_that_vanishes_while_it_is_updated_is_deleted_later
     target: str,
     options: tuple[str, ...],
 ) -> None:
-    script = tmp_path / "handler.py"
-    script.write_text(
-        "import os\n"
-        "class event_handler:\n"
-        "    @staticmethod\n"
-        "    def pre_data_obj_modify(hdlr_mod, logger, session, meta, *args, **options):\n"
-        "        os.unlink(meta['path']) if meta['path'].endswith('brief') else None\n"
-    )
+    script = taking_away(tmp_path, "pre_data_obj_modify")
     root = make_tree({"brief": b"content", "stays": b"content"})
     mpingest.start(root, target, *options)
     settle()

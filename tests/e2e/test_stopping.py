@@ -14,14 +14,12 @@ from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
-from tests.conftest import CommandLine
+from tests.conftest import FULL, CommandLine, only_full
 from tests.e2e.checking import assert_put, objects_below
 from tests.e2e.stopping import END_SECONDS, Running
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 
-FULL = "MPINGEST_TEST_FULL" in os.environ
-only_full = pytest.mark.skipif(not FULL, reason="long: MPINGEST_TEST_FULL=1 runs it")
 FILES = 150
 PUT = ("--operation", "put_sync", "--bundle", "never", "--sessions", "4", "--slice-size", "50")
 

@@ -16,7 +16,7 @@ from irods.session import iRODSSession
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 from tests.bench._latency import build_shim, delayed
-from tests.conftest import CommandLine, mpiexec
+from tests.conftest import FULL, CommandLine, mpiexec
 from tests.e2e.checking import assert_put, assert_registered, objects_below
 from tests.e2e.worlds import kill_below
 
@@ -24,8 +24,6 @@ MakeTree = Callable[[dict[str, bytes]], Path]
 
 DOCUMENTS = Path("/usr/share/doc")
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("python3.*"))), Path(os.__file__).parent)
-FULL = "MPINGEST_TEST_FULL" in os.environ
-"""Whether every tree goes in every way with every number of ranks: minutes."""
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8])

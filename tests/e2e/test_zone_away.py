@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +11,12 @@ from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
-from tests.conftest import CommandLine
+from tests.conftest import FULL, CommandLine, only_full
 from tests.e2e.checking import assert_put, assert_registered
 from tests.e2e.stopping import Running
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 
-FULL = "MPINGEST_TEST_FULL" in os.environ
-only_full = pytest.mark.skipif(not FULL, reason="long: MPINGEST_TEST_FULL=1 runs it")
 AWAY_SECONDS = 30.0 if FULL else 2.0
 FILES = 150
 API = {"put_sync": Api.DATA_OBJ_PUT_AN, "register_sync": Api.PHY_PATH_REG_AN}

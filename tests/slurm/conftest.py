@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from tests.slurm.cluster import HINT, Cluster, Ended, batch_environment, is_inst
 
 JOBSCRIPTS = Path(__file__).parents[2] / "jobscripts"
 
-only_full = pytest.mark.skipif(not os.environ.get("MPINGEST_TEST_FULL"), reason="long: MPINGEST_TEST_FULL=1 runs it")
 """Marks what would make the quick profile slow."""
 
 
@@ -68,19 +66,18 @@ def status(on_cluster: CommandLine) -> dict[str, Any]:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A small tree with a name that no script may trip over."""
-    root = tmp_path / "it's a $(root)\r\n\udcff"
-    for number in range(40):
-        path = root / f"dir{number % 4}/file{number}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x" * number)
-    return root
+    return filled(tmp_path / "it's a $(root)\r\n\udcff", 40)
 
 
 @pytest.fixture
 def plain_tree(tmp_path: Path) -> Path:
     """As a name that stands in a script."""
-    root = tmp_path / "a tree"
-    for number in range(20):
+    return filled(tmp_path / "a tree", 20)
+
+
+def filled(root: Path, files: int) -> Path:
+    """A directory, made with so many files in four others."""
+    for number in range(files):
         path = root / f"dir{number % 4}/file{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * number)

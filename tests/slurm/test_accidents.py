@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from irods.session import iRODSSession
 
-from tests.conftest import CommandLine, Gate
+from tests.conftest import CommandLine, Gate, only_full
 from tests.e2e.checking import assert_put
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import PUT, RANKS, only_full, status, submitted
+from tests.slurm.conftest import PUT, RANKS, status, submitted
 
 
 @pytest.mark.parametrize("rank", [pytest.param(0, id="coordinator", marks=only_full), pytest.param(2, id="worker")])

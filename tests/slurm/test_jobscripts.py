@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from irods.session import iRODSSession
 
+from tests.conftest import only_full
 from tests.e2e.checking import assert_put, assert_registered
-from tests.slurm.conftest import JOBSCRIPTS, Desk, only_full
+from tests.slurm.conftest import JOBSCRIPTS, Desk
 
 
 def test_shellcheck_has_nothing_to_say() -> None:

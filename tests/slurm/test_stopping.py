@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 import time
@@ -14,12 +13,12 @@ from typing import Any
 import pytest
 from irods.session import iRODSSession
 
-from tests.conftest import CommandLine, Gate
+from tests.conftest import FULL, CommandLine, Gate, only_full
 from tests.e2e.checking import assert_put, assert_registered, objects_below
 from tests.slurm.cluster import Cluster, Ended, until
-from tests.slurm.conftest import PUT, RANKS, Desk, only_full, status, submitted
+from tests.slurm.conftest import PUT, RANKS, Desk, status, submitted
 
-FEEDING_SECONDS = 180 if os.environ.get("MPINGEST_TEST_FULL") else 6
+FEEDING_SECONDS = 180 if FULL else 6
 
 _PACE = """
 import os, time

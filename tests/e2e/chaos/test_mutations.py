@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from mpingest.zone.embedded import EmbeddedZone
+from tests.conftest import FULL
 
 from .job import ChaoticJob, Unexpected
 from .program import SAFEGUARDS
 from .scenario import draw
 
-FULL = "MPINGEST_TEST_FULL" in os.environ
 QUICK = {"seal": (1, 0), "look back": (3, 1), "verify already done": (4, 13, 14)}
 """Seeds that find it, mostly the first."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from mpingest.zone.embedded import EmbeddedZone
+from tests.conftest import FULL
 
 from .job import ChaoticJob
 from .scenario import draw
 
-SEEDS = range(100 if "MPINGEST_TEST_FULL" in os.environ else 8)
+SEEDS = range(100 if FULL else 8)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from random import Random
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import pytest
 from irods.session import iRODSSession
 
+from tests.conftest import FULL
 from tests.e2e.killing import kill
 from tests.e2e.worlds import kill_all, ranks_of
 
 from .conftest import RANKS, Job
 
-SEEDS = range(100 if "MPINGEST_TEST_FULL" in os.environ else 4)
+SEEDS = range(100 if FULL else 4)
 LONGEST_SECONDS = 3.0
 """Longer than a run takes."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 from irods.session import iRODSSession
+
+from tests.conftest import FULL
 
 from .accident import STEPS
 from .conftest import Job
@@ -22,7 +23,7 @@ QUICK = (
     "0 before unlink 2",
     "0 before join_failures 1",
 )
-FULL = tuple(
+ALL = tuple(
     f"{rank} {when} {step} {number}"
     for step in STEPS
     for when in ("before", "after")
@@ -31,7 +32,7 @@ FULL = tuple(
 )
 
 
-@pytest.mark.parametrize("accident", FULL if "MPINGEST_TEST_FULL" in os.environ else QUICK)
+@pytest.mark.parametrize("accident", ALL if FULL else QUICK)
 def test_the_next_run_comes_to_the_same(
     job: Job, session: iRODSSession, expected: list[tuple[Any, ...]], accident: str
 ) -> None:
