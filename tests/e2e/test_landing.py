@@ -436,6 +436,7 @@ def test_a_run_that_is_killed_loses_nothing_and_the_next_finishes_it(
     environment = landing.command.environment | {"ACCIDENT": accident}
     killed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    settle()  # a hard link is a change of the file that it is made of
     everything = contents(*names, "run/DONE")
     assert landing.files() | landing.files(done) == everything
     if then == "delete":
