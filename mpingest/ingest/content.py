@@ -24,6 +24,10 @@ class Vanished(SourceError):
     """The file is no longer there, which is no failure: the next scan will tell."""
 
 
+class VanishedMidway(Vanished):
+    """The same, after a transfer of it had broken off: there may be an object, with or without its content."""
+
+
 class Digest(Protocol):
     """The part of a hash object of hashlib that is used."""
 

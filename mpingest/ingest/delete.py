@@ -1,6 +1,7 @@
 """Taking out of the catalog what is gone from the file system, and never anything else.
 
-An object goes only while it is what was recorded of it: our replica over our path, or our content by size.
+An object goes only while it is what was recorded of it: our replica over our path, or our content by size; or while
+it is what transfers of ours that broke off leave.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Deletion:
 
     was_ours: whether nothing is any more where a file was that only we can have registered
     unknown: it never was ours, and is to go all the same
+    in_doubt: it was being brought in, or had failed to be, when the file was last seen
     announce: called once, when it is sure that the object is there and to go; announced: whether it was
     """
 
@@ -41,6 +43,7 @@ class Deletion:
     announce: Callable[[], None]
     was_ours: Callable[[str], bool]
     unknown: bool = False
+    in_doubt: bool = False
     announced: bool = False
 
     def perform(self) -> None:
@@ -51,7 +54,9 @@ class Deletion:
         if self.mode is DeleteMode.UNREGISTER:
             self._unregister(replicas)
             return
-        if not any(replica.good and replica.size == self.size for replica in replicas):
+        good = [replica for replica in replicas if replica.good]
+        broke_off = self.in_doubt and not good
+        if not broke_off and all(replica.size != self.size for replica in good):
             raise Conflict("the object has changed in the catalog since it was put: it is kept")
         self._announce()
         self._unlink()

@@ -16,7 +16,7 @@ from mpingest.ingest.actions import ACTIONS, Hook, Request, Situation
 from mpingest.ingest.attributes import Attributes, AttributeWriter
 from mpingest.ingest.catalog import Catalog, Replica
 from mpingest.ingest.compare import Finding, compare_content, compare_registration
-from mpingest.ingest.content import SourceError, Vanished
+from mpingest.ingest.content import SourceError, Vanished, VanishedMidway
 from mpingest.ingest.deadline import TookTooLong
 from mpingest.ingest.delete import COMPATIBLE, Deletion
 from mpingest.ingest.kinds import is_gone, is_unchanged, kind_avus, kind_of, reason_to_skip
@@ -39,6 +39,7 @@ class Result:
     code: an iRODS error, or the number of the replica that is ours; reason: for people; sent: bytes of content
     source: path of the vanished entry whose object it has taken over; empty if there is none
     unrecorded: what is recorded stays as it is, so that the next run can go on from that
+    holds: bytes that the object has, where that is another size than the entry's
     """
 
     outcome: Outcome
@@ -47,11 +48,12 @@ class Result:
     sent: int = 0
     source: bytes = b""
     unrecorded: bool = False
+    holds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of an entry. replica: number of ours; size: bytes, when it was last ingested."""
+    """What is known of an entry's object. replica: number of ours; size: bytes, when it was last ingested."""
 
     situation: Situation
     replica: int = 0
@@ -136,6 +138,8 @@ class EntryIngestor:
             # Of a file that the server was to read, only a look tells whether it is still there.
             if isinstance(error, Vanished) or (isinstance(error, RequestError) and is_gone(path)):
                 self.logger.info("skipped", path=os.fsdecode(path), reason=str(error))
+                if isinstance(error, VanishedMidway):
+                    return Result(Outcome.UNSETTLED, reason=str(error))
                 # What is recorded stays: there may be an object, which is to go now as that of any other file.
                 return Result(Outcome.SKIPPED, reason=str(error), unrecorded=True)
             # Of an object that moved along with its collection, only what is recorded tells the replica to relocate.
@@ -185,13 +189,10 @@ class EntryIngestor:
         except (RequestError, *REFUSALS):
             return Finding(adopted=False)  # it is refused again, and then reported, when it is ingested
 
-    def remove(self, relative: bytes, row: np.void, size: int) -> Result:
-        """Delete the object of an entry that is gone, as its delete mode says. Raises ZoneGone, Interrupted.
-
-        size: bytes, when it was last ingested
-        """
+    def remove(self, relative: bytes, row: np.void, known: Known) -> Result:
+        """Delete the object of an entry that is gone, as its delete mode says. Raises ZoneGone, Interrupted."""
         try:
-            return self.subjects.work_on(relative, row, lambda entry: self._remove(as_gone(entry), size))
+            return self.subjects.work_on(relative, row, lambda entry: self._remove(as_gone(entry), known))
         except (RequestError, *REFUSALS) as error:
             return failed(error)
 
@@ -410,7 +411,7 @@ class EntryIngestor:
         self.handler.hook("pre_coll_modify", self.logger, entry.session, entry.meta)
         self.handler.hook("post_coll_modify", self.logger, entry.session, entry.meta)
 
-    def _remove(self, entry: Entry, size: int) -> Result:
+    def _remove(self, entry: Entry, known: Known) -> Result:
         mode = self._delete_mode(entry)
         if mode is DeleteMode.DO_NOT_DELETE:
             return Result(Outcome.GONE)
@@ -420,7 +421,10 @@ class EntryIngestor:
         def announce() -> None:
             self.handler.delete_hook("pre_data_obj_delete", entry.session, entry.meta)
 
-        deletion = Deletion(entry.catalog, mode, entry.logical, physical, size, announce, self._was_ours, unknown)
+        in_doubt = known.situation is Situation.UNSETTLED
+        deletion = Deletion(
+            entry.catalog, mode, entry.logical, physical, known.size, announce, self._was_ours, unknown, in_doubt
+        )
         self.retry.run(deletion.perform)
         if deletion.announced:
             self.handler.delete_hook("post_data_obj_delete", entry.session, entry.meta)
@@ -497,7 +501,8 @@ class EntryIngestor:
             if upload.written and self.options.preserve_mtime:
                 self._set_mtime(entry)
             self._give(entry, attributes.left_behind() if upload.carried else attributes, made=upload.made)
-            return Result(Outcome.DONE, sent=upload.sent)
+            holds = upload.holds if upload.holds != int(entry.row["size"]) else None
+            return Result(Outcome.DONE, sent=upload.sent, holds=holds)
         physical = self._physical_path(entry)
         as_replica = operation is Operation.REGISTER_AS_REPLICA_SYNC
         registration = Registration(

@@ -11,7 +11,7 @@ from functools import partial
 from mpingest.ingest.actions import Request
 from mpingest.ingest.catalog import SINGLE_MESSAGE_LIMIT, Catalog, Replica
 from mpingest.ingest.checksums import digest_of, is_of_source, is_sha2, sha2
-from mpingest.ingest.content import Source, open_source
+from mpingest.ingest.content import Source, Vanished, VanishedMidway, open_source
 from mpingest.ingest.register import Conflict
 from mpingest.ingest.retry import Interrupted, RetryPolicy
 from mpingest.ingest.statuses import (
@@ -37,6 +37,7 @@ class Upload:
     known_size:     bytes that the object had when it was last written, as recorded
     checksum:       the catalog is to have a checksum of the object, equal to that of what was read
     written, sent:  whether content went, and its bytes
+    holds:          bytes that the object has now; None where no content went
     made, carried:  whether there is a new object; whether ``included`` went with it
     """
 
@@ -52,6 +53,7 @@ class Upload:
     exclusive: bool = False
     written: bool = False
     sent: int = 0
+    holds: int | None = None
     made: bool = False
     carried: bool = False
     _spoiled: bool = False
@@ -63,6 +65,10 @@ class Upload:
         """PUT, OVERWRITE or APPEND. Raises RequestError, SourceError, Conflict, ZoneGone, Interrupted."""
         try:
             self._perform(request)
+        except Vanished as error:
+            if self._broke_off:
+                raise VanishedMidway(str(error)) from error
+            raise
         except RequestError as error:
             if error.verdict is not Verdict.BUSY:
                 raise
@@ -140,6 +146,7 @@ class Upload:
                 else:
                     source.seek(self.known_size)
                 self.sent = append(self.catalog, self.logical, source, self.known_size, self.resource)
+                self.holds = self.known_size + self.sent
                 self.written = True
                 self._verify(source)
                 return
@@ -165,7 +172,7 @@ class Upload:
                         self._take_back()
                     raise
                 self._verify(source)
-        self.written = True
+        self.written, self.holds = True, self.sent
 
     def _take_back(self) -> None:
         """Removes what a transfer that is not to go on has left of a new object."""

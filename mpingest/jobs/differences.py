@@ -18,7 +18,7 @@ from mpingest.ingest.statuses import status_name
 from mpingest.ingest.stuck import release_commands, state_name, stuck_replicas
 from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs.text import time_text
-from mpingest.manifest.states import Change, Outcome
+from mpingest.manifest.states import HAD_OBJECT, Change, Outcome
 from mpingest.scan.entries import TYPE_BITS
 
 TAKEN_AND_MISSING = "its file was moved or deleted after the ingest, and there is no object"
@@ -239,9 +239,10 @@ def _without_file(sides: Sides, claim: Claim, outcome: Outcome) -> _Found | None
         return _known_gone(sides, claim)
     if outcome is Outcome.RELEASED:
         return _of_released(sides, claim)
-    # What failed or was left alone has no object, and is forgotten.
-    settled = outcome in (Outcome.DONE, Outcome.UNSETTLED)
-    return (Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None) if settled else None
+    # What was left alone, or failed when it was new, has no object, and is forgotten.
+    had_failed = outcome is Outcome.FAILED and sides.result is not None and sides.result["change"] in HAD_OBJECT
+    has_object = had_failed or outcome in (Outcome.DONE, Outcome.UNSETTLED)
+    return (Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None) if has_object else None
 
 
 def _of_released(sides: Sides, claim: Claim) -> _Found | None:

@@ -561,11 +561,11 @@ class Pipeline:
         self._note("ingesting", file.relative)
         with self.tools.profile.step(ENTRY_STEP, file.relative):
             change, _again, situation, _settled, _alone, replica, known_size = content.plan[index].tolist()
+            known = Known(Situation(situation), replica, known_size)
             if change == Change.DELETED:
-                return self.tools.ingestor.remove(file.relative, file.row, known_size)
+                return self.tools.ingestor.remove(file.relative, file.row, known)
             if (renamed := self._renamed(content, index)) is not None:
                 return renamed
-            known = Known(Situation(situation), replica, known_size)
             return self.tools.ingestor.ingest(file.relative, file.row, known)
 
     def _renamed(self, content: Slice, index: int) -> Result | None:

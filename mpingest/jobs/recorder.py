@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TextIO
 
 import numpy as np
@@ -20,7 +20,7 @@ from mpingest.ingest.statuses import status_name
 from mpingest.jobs import tally
 from mpingest.jobs.directory import own_trouble
 from mpingest.manifest.segment import SegmentWriter
-from mpingest.manifest.states import Change, DirectoryState, Outcome
+from mpingest.manifest.states import HAD_OBJECT, Change, DirectoryState, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 
 _NOTHING = np.zeros(1, ENTRY_DTYPE)[0]
@@ -90,6 +90,7 @@ class Recorder:
             # What could not be deleted stays recorded as gone, to be tried again.
             kept = (changes != Change.DELETED) | (outcomes == Outcome.REMOVED)
             kept &= ~np.fromiter((result.unrecorded for result in results), np.bool_, len(results))
+            batch = _with_held_sizes(batch, results)
             self.segments.record(directory, batch.select(kept), changes[kept], outcomes[kept], codes[kept])
             for source in sources:
                 self._record_one(source, _NOTHING, Change.DELETED, Outcome.REMOVED)
@@ -120,9 +121,12 @@ class Recorder:
         """
         known = ~np.isin(results["outcome"], (Outcome.GONE, Outcome.RELEASED))
         batch, outcomes, codes = batch.select(known), results["outcome"][known], results["code"][known]
-        never_there = (outcomes == Outcome.FAILED) | (outcomes == Outcome.SKIPPED)
+        has_failed = outcomes == Outcome.FAILED
+        had_object = np.isin(results["change"][known], HAD_OBJECT)
+        never_there = (has_failed & ~had_object) | (outcomes == Outcome.SKIPPED)
         became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
-        changes = np.where(outcomes == Outcome.UNSETTLED, Change.MODIFIED, Change.DELETED).astype(np.uint8)
+        in_doubt = has_failed | (outcomes == Outcome.UNSETTLED)
+        changes = np.where(in_doubt, Change.MODIFIED, Change.DELETED).astype(np.uint8)
         files = ~batch.is_directory()
         with self._open():
             tally.count_changes(self.counts, np.full(files.sum(), Change.DELETED, np.uint8))
@@ -190,3 +194,13 @@ class Recorder:
         with own_trouble():
             self.failures.write(json.dumps({"path": os.fsdecode(relative) or "."} | why) + "\n")
             self.failures.flush()
+
+
+def _with_held_sizes(batch: EntryBatch, results: list[Result]) -> EntryBatch:
+    """The same, with the sizes of those objects that hold something else than their files did."""
+    held = {index: result.holds for index, result in enumerate(results) if result.holds is not None}
+    if not held:
+        return batch
+    rows = batch.rows.copy()
+    rows["size"][list(held)] = list(held.values())
+    return replace(batch, rows=rows)

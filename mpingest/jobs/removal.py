@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mpingest.farm.units import Unit
+from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import EntryIngestor
 from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs import tally
@@ -76,11 +77,14 @@ class Remover:
         """Gives the slices to delete."""
         rows = self.checkpoint.directory(subtree.relative)
         assert rows is not None, "the checkpoint named it"
-        files = rows.entries.select(_gone_files(rows, self.options.delete_unknown))
+        chosen = _gone_files(rows, self.options.delete_unknown)
+        files, results = rows.entries.select(chosen), rows.results[chosen]
         for start in range(0, len(files), self.options.slice_size):
             part = files.slice(start, min(start + self.options.slice_size, len(files)))
             plan = np.zeros(len(part), PLAN_DTYPE)
             plan["change"], plan["settled"], plan["known_size"] = Change.DELETED, True, part.rows["size"]
+            in_doubt = results["change"][start : start + len(part)] == Change.MODIFIED
+            plan["situation"] = np.where(in_doubt, Situation.UNSETTLED, Situation.CHANGED)
             self.recorder.add(tally.TO_DO, len(part))
             self.recorder.add(tally.BYTES_TO_DO, int(part.rows["size"].sum()))
             yield [Slice(subtree.relative, part, plan).to_unit()]

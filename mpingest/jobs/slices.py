@@ -17,7 +17,7 @@ from mpingest.ingest.bundles import MOST_FILES, Bundler, Room, portions
 from mpingest.ingest.entry import Result
 from mpingest.jobs.recorder import Records
 from mpingest.jobs.units import Slice
-from mpingest.manifest.states import Change, Outcome
+from mpingest.manifest.states import HAD_OBJECT, Change, Outcome
 
 CHUNK = 8
 """Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
@@ -156,8 +156,11 @@ class Portion:
 
     def add(self, index: int, result: Result) -> None:
         """An entry is done with. It is recorded soon: what is not recorded a killed run does again."""
-        if result.outcome is Outcome.DONE and not self.run.slice.plan[index]["settled"]:
+        plan = self.run.slice.plan[index]
+        if result.outcome is Outcome.DONE and not plan["settled"]:
             result = replace(result, outcome=Outcome.UNSETTLED)
+        elif result.outcome is Outcome.FAILED and plan["change"] in HAD_OBJECT and plan["known_size"] >= 0:
+            result = replace(result, holds=int(plan["known_size"]))
         self._outcomes[index] = result
         self.finished += 1
         if time.monotonic() - self._since > RECORD_SECONDS:

@@ -31,7 +31,7 @@ from mpingest.jobs.unknown import UnknownContent
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, settled
-from mpingest.manifest.states import Change, DirectoryState, Outcome
+from mpingest.manifest.states import HAD_OBJECT, Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, entry_row
 from mpingest.scan.excludes import FILE_TYPES
@@ -53,7 +53,7 @@ def _situations(files: EntryBatch, comparison: Comparison) -> npt.NDArray[np.uin
     outcome = comparison.results["outcome"]
     situations[changed & (outcome == Outcome.UNSETTLED)] = Situation.UNSETTLED
     # An object was there when it failed, and nothing more is known of that.
-    had_object = np.isin(comparison.results["change"], (Change.MODIFIED, Change.METADATA))
+    had_object = np.isin(comparison.results["change"], HAD_OBJECT)
     situations[(comparison.change == Change.RETRY) & had_object] = Situation.FOUND
     # What was left alone has no object, nor has what was something else, such as a directory or a pipe.
     was_other = (comparison.rows["mode"] ^ files.rows["mode"]) & TYPE_BITS != 0

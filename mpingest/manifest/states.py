@@ -31,7 +31,7 @@ class Outcome(IntEnum):
     GONE = 4
     """No longer in the directory, still in the catalog. Code and lstat stay as they were; the change is DELETED, or
 
-    MODIFIED where it was unsettled.
+    MODIFIED where it was unsettled, or had failed.
     """
     REMOVED = 5
     """No longer anywhere: a merge drops the row."""
@@ -41,6 +41,10 @@ class Outcome(IntEnum):
     Recorded before the file goes: one that is still there has not been taken away, or has come back. Also of a
     directory that was emptied so.
     """
+
+
+HAD_OBJECT = (Change.MODIFIED, Change.METADATA)
+"""The changes with which a failure is recorded of what had been brought in before: its object may still be there."""
 
 
 class DirectoryState(IntEnum):

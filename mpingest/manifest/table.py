@@ -25,7 +25,8 @@ dataset and field  shape        dtype  meaning
 .uid                            <u4    st_uid
 .gid                            <u4    st_gid
 .inode                          <u8    st_ino
-.size                           <i8    st_size, bytes
+.size                           <i8    st_size, bytes; what the object holds of one that is unsettled or failed, as
+                                       far as that is known to be another size
 .mtime_ns                       <i8    st_mtim, nanoseconds
 .ctime_ns                       <i8    st_ctim, nanoseconds
 /results           (k, 8192)           what became of each entry

@@ -13,6 +13,7 @@ import pytest
 from irods.session import iRODSSession
 
 from mpingest.zone.embedded import EmbeddedZone
+from mpingest.zone.numbers import Api
 from tests.conftest import CommandLine
 from tests.e2e.checking import assert_put, assert_registered, objects_below
 
@@ -510,6 +511,69 @@ def test_the_object_of_a_file_that_vanishes_while_it_is_updated_is_deleted_later
     delete = ("--delete-mode", "trash" if "put_sync" in options else "unregister")
     assert mpingest.start(root, target, *options, *delete)["exit_code"] == 0
     assert list(objects_below(session, target)) == ["stays"]
+
+
+PUT_AND_DELETE = ("--operation", "put_sync", "--delete-mode", "no_trash")
+
+
+def at_first_sight(directory: Path, statement: str) -> Path:
+    """A handler that does something about the file ``path`` before its object is made."""
+    script = directory / "handler.py"
+    script.write_text(
+        "import os, threading\n"
+        "class event_handler:\n"
+        "    @staticmethod\n"
+        "    def pre_data_obj_create(hdlr_mod, logger, session, meta, *args, **options):\n"
+        "        path = meta['path']\n"
+        f"        {statement}\n"
+    )
+    return script
+
+
+def test_the_object_of_a_file_that_grew_while_it_was_put_and_then_vanished_is_deleted(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, tmp_path: Path, target: str
+) -> None:
+    script = at_first_sight(tmp_path, "open(path, 'a').write('more')")
+    root = make_tree({"brief": b"content"})
+    mpingest.start(root, target, "--operation", "put_sync", "--event-handler", script)
+    (root / "brief").unlink()
+    assert mpingest.start(root, target, *PUT_AND_DELETE, "--allow-empty")["total"]["outcome_removed"] == 1
+    assert objects_below(session, target) == {}
+
+
+def test_the_object_of_a_file_whose_update_failed_and_that_then_vanished_is_deleted(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({"brief": b"content"})
+    mpingest.start(root, target, *PUT_AND_DELETE)
+    settle()
+    make_tree({"brief": b"other content", "never": b"never in the zone"})
+    zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000, times=2)
+    assert mpingest.start(root, target, *PUT_AND_DELETE)["total"]["outcome_failed"] == 2
+    shutil.rmtree(root)
+    root.mkdir()
+    assert mpingest.start(root, target, *PUT_AND_DELETE, "--allow-empty")["total"]["outcome_removed"] == 1
+    assert objects_below(session, target) == {}
+
+
+@pytest.mark.parametrize("when", ["drop-before", "drop-after"])
+def test_what_a_transfer_that_broke_off_left_of_a_file_that_vanished_is_deleted(
+    mpingest: CommandLine,
+    make_tree: MakeTree,
+    zone: EmbeddedZone,
+    session: iRODSSession,
+    tmp_path: Path,
+    target: str,
+    when: str,
+) -> None:
+    script = at_first_sight(tmp_path, "threading.Timer(0.3, os.unlink, [path]).start()")
+    root = make_tree({"brief": b"content"})
+    zone.inject("delay", Api.DATA_OBJ_PUT_AN, seconds=0.6)
+    zone.inject(when, Api.DATA_OBJ_PUT_AN)
+    mpingest.start(root, target, "--operation", "put_sync", "--event-handler", script)
+    assert len(objects_below(session, target)) == (when == "drop-after")
+    assert mpingest.start(root, target, *PUT_AND_DELETE, "--allow-empty")["exit_code"] == 0
+    assert objects_below(session, target) == {}
 
 
 def test_another_operation_is_noted_and_done_for_all_if_asked(
