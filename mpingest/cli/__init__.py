@@ -12,11 +12,14 @@ from mpingest.errors import ExitCode, MpingestError
 def main() -> None:
     """Entry point of ``mpingest`` and ``python -m mpingest``.
 
-    Every rank of an MPI world comes by here: what all of them would say alike is said by one.
+    Every rank of an MPI world comes by here: what all of them would say alike is said by one. No command fails because
+    nobody reads what it says.
     """
     from mpingest.cli.root import cli
     from mpingest.farm.world import is_first_rank
+    from mpingest.jobs.output import forgiving
 
+    sys.stdout, sys.stderr = forgiving(sys.stdout), forgiving(sys.stderr)
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

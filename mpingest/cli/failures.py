@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from mpingest.cli.options import which_run
+from mpingest.cli.printing import print_found
 
 
 @click.command(short_help="What failed in a run of a job, why, and whether a rerun helps.")
@@ -38,5 +37,4 @@ def failures(job: str, run: int | None, as_json: bool, jobs_dir: str, names: int
     from mpingest.jobs.failures import failures_of
 
     found = failures_of(JobDirectory.existing(jobs_dir, job), run, names)
-    for line in [json.dumps(found.to_json(), indent=1)] if as_json else found.lines():
-        click.echo(line)
+    print_found(as_json, found.to_json, found.lines)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import json
 
 import click
 
 from mpingest.cli.options import jobs_dir_option
+from mpingest.cli.printing import print_found
 from mpingest.errors import ExitCode, MpingestError
 
 
@@ -39,16 +39,11 @@ def list(as_json: bool, jobs_dir: str) -> None:
     Exit code 1 if the directory of a job is damaged; the others are listed.
     """
     from mpingest.jobs.directory import JobDirectory
-    from mpingest.jobs.output import print_lines, until_closed
     from mpingest.jobs.status import statuses, table
 
     damaged: builtins.list[MpingestError] = []
     jobs = [*statuses(JobDirectory.all(jobs_dir), damaged.append)]
-    with until_closed():
-        if as_json:
-            print_lines([json.dumps([job.to_json() for job in jobs], indent=1)])
-        elif jobs:
-            print_lines(table(jobs))
+    print_found(as_json, lambda: [job.to_json() for job in jobs], lambda: table(jobs) if jobs else ())
     for error in damaged:
         click.echo(f"mpingest: {error}", err=True)
     if not jobs and not damaged:

@@ -24,12 +24,15 @@ jobs_dir_option = click.option(
 )
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
 def which_run(command: Callable[..., Any]) -> Callable[..., Any]:
     """JOB, and which of its runs."""
     options = (
         click.argument("job"),
         click.option("--run", type=click.IntRange(1), metavar="N", help="Of run N [default: the last one]."),
-        click.option("--json", "as_json", is_flag=True, help="For programs."),
+        json_option,
         jobs_dir_option,
     )
     for option in reversed(options):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from copy import copy
+from functools import partial
 from typing import Any
 
 import click
 
 from mpingest.cli.framework import spelled_either_way
+from mpingest.cli.options import json_option
+from mpingest.cli.printing import print_found
 from mpingest.cli.start import run_options, start
 
 _NOT_SHARED = ("root", "target", "interval")
@@ -47,7 +49,7 @@ def _options_of_start() -> list[click.Parameter]:
     metavar="N",
     help="Name the first N files of each change.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 def plan(root: str, target: str | None, names: int, as_json: bool, **chosen: Any) -> None:
     """Say what mpingest start would do with the same arguments: how many files are new, modified, gone, which come
     first, what would be done about them, and how many requests of the zone that takes.
@@ -83,6 +85,5 @@ def plan(root: str, target: str | None, names: int, as_json: bool, **chosen: Any
     job_name, jobs_directory = chosen.pop("job_name"), chosen.pop("jobs_dir")
     found = find_out(Request(root, target, job_name, jobs_directory, run_options(chosen), names))
     if is_first_rank():
-        for line in [json.dumps(plan_text.to_json(found), indent=1)] if as_json else plan_text.lines(found):
-            click.echo(line)
+        print_found(as_json, partial(plan_text.to_json, found), partial(plan_text.lines, found))
     raise SystemExit(found.exit_code)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from mpingest.cli.options import which_run
+from mpingest.cli.printing import print_found
 
 
 @click.command(short_help="What a run of a job has done.")
@@ -27,5 +26,4 @@ def report(job: str, run: int | None, as_json: bool, jobs_dir: str) -> None:
     from mpingest.jobs.report import report_of
 
     summary = report_of(JobDirectory.existing(jobs_dir, job), run)
-    for line in [json.dumps(summary.to_json(), indent=1)] if as_json else summary.lines():
-        click.echo(line)
+    print_found(as_json, summary.to_json, summary.lines)

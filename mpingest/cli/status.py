@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from mpingest.cli.options import jobs_dir_option
+from mpingest.cli.options import jobs_dir_option, json_option
+from mpingest.cli.printing import print_found
 
 
 @click.command(short_help="Where one job stands.")
 @click.argument("job")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 @jobs_dir_option
 def status(job: str, as_json: bool, jobs_dir: str) -> None:
     """Where JOB stands: who runs it and since when, its batch jobs, what its last run has counted.
@@ -25,9 +24,7 @@ def status(job: str, as_json: bool, jobs_dir: str) -> None:
       mpingest status --json run42-1f0c | jq .progress.entries
     """
     from mpingest.jobs.directory import JobDirectory
-    from mpingest.jobs.output import print_lines, until_closed
     from mpingest.jobs.status import status_of
 
     found = status_of(JobDirectory.existing(jobs_dir, job))
-    with until_closed():
-        print_lines([json.dumps(found.to_json(), indent=1)] if as_json else found.lines())
+    print_found(as_json, found.to_json, found.lines)

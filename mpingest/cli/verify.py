@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from copy import copy
+from functools import partial
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from mpingest.cli.framework import spelled_either_way
+from mpingest.cli.options import json_option
+from mpingest.cli.printing import print_found
 from mpingest.cli.start import run_options, start
 
 _SHARED = (
@@ -50,7 +52,7 @@ def _options_of_start() -> list[click.Parameter]:
     metavar="N",
     help="Name the first N differences of each kind.",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@json_option
 @click.pass_context
 def verify(
     context: click.Context, /, job: str, checksum: bool, repair: bool, names: int, as_json: bool, **chosen: Any
@@ -95,8 +97,7 @@ def verify(
     options = run_options(_defaults_of_start() | chosen)
     found = compare(Request(job, jobs_directory, options, given, checksum, repair, names))
     if is_first_rank():
-        for line in [json.dumps(verify_text.to_json(found), indent=1)] if as_json else verify_text.lines(found):
-            click.echo(line)
+        print_found(as_json, partial(verify_text.to_json, found), partial(verify_text.lines, found))
     raise SystemExit(found.exit_code)
 
 

@@ -17,6 +17,7 @@ from mpingest.ingest.retry import Interrupted, RetryPolicy
 from mpingest.ingest.statuses import (
     CHECKSUM_MISMATCH,
     OVERWRITE_WITHOUT_FORCE,
+    PASSING,
     NoConnection,
     RequestError,
     Verdict,
@@ -70,7 +71,7 @@ class Upload:
                 raise VanishedMidway(str(error)) from error
             raise
         except RequestError as error:
-            if error.verdict is not Verdict.BUSY:
+            if error.verdict not in PASSING:
                 raise
             replicas = self.retry.run(lambda: self.catalog.replicas(self.logical))
             stuck = stuck_replicas(replicas)
@@ -184,7 +185,7 @@ class Upload:
                     self.catalog.unlink(self.logical, force=True)
                 return
             except RequestError as error:
-                if error.verdict is not Verdict.BUSY:
+                if error.verdict not in PASSING:
                     return  # it stays behind as not good, and the next run overwrites it
             time.sleep(0.1)  # until the server has noticed that nobody writes to it any more
 

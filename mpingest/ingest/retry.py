@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from mpingest.errors import ExitCode, MpingestError
-from mpingest.ingest.statuses import RequestError, Verdict
+from mpingest.ingest.statuses import PASSING, RequestError, Verdict
 
 BUSY_TRIES = 4
 BROKEN_TRIES = 10
 """How often a request may break off, about a minute apart in the end, while the zone answers others."""
+_TRIES = {Verdict.TRANSIENT: BROKEN_TRIES} | dict.fromkeys(PASSING, BUSY_TRIES)
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 15.0
 CLOSER_LOOK = 0.25
@@ -128,7 +129,7 @@ class RetryPolicy:
                 return request()
             except RequestError as error:
                 tries += 1
-                limit = {Verdict.TRANSIENT: BROKEN_TRIES, Verdict.BUSY: BUSY_TRIES}.get(error.verdict, 0)
+                limit = _TRIES.get(error.verdict, 0)
                 if tries >= limit:
                     raise
                 if error.verdict is Verdict.TRANSIENT:

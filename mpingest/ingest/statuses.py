@@ -25,6 +25,8 @@ class Verdict(Enum):
     """Try again, on a new connection."""
     BUSY = auto()
     """Try again a few times, then report."""
+    LOCKED = auto()
+    """Likewise: somebody writes the object, or has died while writing it, and then a rodsadmin has to act."""
     ALREADY = auto()
     """What was asked for may be there already: look."""
     ABSENT = auto()
@@ -33,6 +35,10 @@ class Verdict(Enum):
     """Its collection is missing: make that first."""
     PERMANENT = auto()
     """Report."""
+
+
+PASSING = (Verdict.BUSY, Verdict.LOCKED)
+"""What may be over after a few tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,7 @@ OVERWRITE_WITHOUT_FORCE = -312000
 COPY_LENGTH_ERROR = -27000
 NO_ROWS_FOUND = -808000
 CHECKSUM_MISMATCH = -314000
+LOCKED_DATA_OBJECT = -406000
 COLLECTION_NOT_EMPTY = -821000
 _AUTHENTICATION_ERROR = -178000
 _CERTIFICATE_ERROR = -2105000
@@ -95,14 +102,16 @@ _STATUSES: dict[Verdict, dict[int, tuple[str, str]]] = {
         -157000: ("SYS_THREAD_RESOURCE_ERR", "the server was out of threads"),
         -163000: ("SYS_OPERATION_IN_PROGRESS", "someone is at the same object"),
         -167000: ("SYS_LIBRARY_ERROR", "the server failed; its log tells more"),
-        -168000: ("SYS_REPLICA_INACCESSIBLE", "the object is being written, or its writer died: mpingest verify"),
         CHECKSUM_MISMATCH: ("USER_CHKSUM_MISMATCH", "the content changed on its way, or the file while it was read"),
-        -405000: ("INTERMEDIATE_REPLICA_ACCESS", "the object is being written, or its writer died: mpingest verify"),
-        -406000: ("LOCKED_DATA_OBJECT_ACCESS", "the object is being written, or its writer died: mpingest verify"),
         -540000: ("UNIX_FILE_OPR_TIMEOUT_ERR", "the vault did not answer in time"),
         -721000: ("REPLICA_IS_BEING_STAGED", "the object is being staged"),
         -806000: ("CAT_SQL_ERR", "the database refused: mostly two that wanted the same rows"),
         -1803000: ("HIERARCHY_ERROR", "no resource of the hierarchy takes the object: one is down, or it is locked"),
+    },
+    Verdict.LOCKED: {
+        -168000: ("SYS_REPLICA_INACCESSIBLE", "the object is being written, or its writer died"),
+        -405000: ("INTERMEDIATE_REPLICA_ACCESS", "the object is being written, or its writer died"),
+        LOCKED_DATA_OBJECT: ("LOCKED_DATA_OBJECT_ACCESS", "the object is being written, or its writer died"),
     },
     Verdict.ALREADY: {
         -46000: ("SYS_COPY_ALREADY_IN_RESC", "the resource has a replica of the object already"),

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from mpingest.ingest.catalog import REPLICA_STATES, STALE, Replica
-from mpingest.ingest.statuses import RequestError
+from mpingest.ingest.statuses import LOCKED_DATA_OBJECT, RequestError, Verdict
 
 
 def stuck_replicas(replicas: Iterable[Replica]) -> list[Replica]:
@@ -36,8 +36,10 @@ def release_commands(path: str, stuck: Iterable[Replica]) -> list[str]:
 
 
 def explained(error: RequestError, path: str, stuck: Sequence[Replica]) -> RequestError:
-    """The same error, with the replicas that are its cause and what to do about them."""
+    """What the error comes to: that the object is locked, by which replicas, and what to do about them."""
     states = ", ".join(f"replica {replica.number} is {state_name(replica)}" for replica in stuck)
     commands = " && ".join(release_commands(path, stuck))
     advice = f"{states}: once nobody writes it, a rodsadmin has to say {commands}"
+    if error.verdict is not Verdict.LOCKED:
+        return RequestError(LOCKED_DATA_OBJECT, f"{error}; {advice}")
     return RequestError(error.status, f"{error.message}; {advice}" if error.message else advice)

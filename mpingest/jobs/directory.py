@@ -241,13 +241,9 @@ class JobDirectory:
             whose = f"{os.fsdecode(kept.root)!r} and {kept.target}"
             raise MpingestError(f"job {spec.name!r} is that of {whose}: choose another --job-name")
 
-    def holder(self) -> str:
-        """Who holds the job's lock, as far as can be told without a trace; empty if nobody does."""
-        return Lock(self._lock_path).holder()
-
-    def held(self) -> Holder | None:
-        """By whom the job's lock is held, dead or alive; None where there is none."""
-        return Lock(self._lock_path).held()
+    def held(self, *, without_trace: bool = False) -> Holder | None:
+        """By whom the job's lock is held, dead or alive; None where there is none. See ``Lock.held``."""
+        return Lock(self._lock_path).held(without_trace=without_trace)
 
     def ask_to_stop(self, reason: str) -> None:
         """Leave a request to end the run. Raises MpingestError where that can't be written."""
@@ -395,24 +391,22 @@ class Lock:
         with suppress(FileNotFoundError):
             os.unlink(self.path)
 
-    def holder(self) -> str:
-        """Who holds the lock; empty if nobody does, or a run of this host that died."""
-        if not os.path.exists(self.path):
-            return ""
-        said = self._read()
-        lives = said.get("host") != socket.gethostname() or not self._is_dead(said)
-        return str(Holder.of(said, lives=lives)) if lives else ""
+    def held(self, *, without_trace: bool = False) -> Holder | None:
+        """By whom it is held, dead or alive; None where nobody holds it.
 
-    def held(self) -> Holder | None:
-        """By whom it is held, dead or alive; None where nobody holds it."""
+        The file system's time can't be told where nothing can be written, or is to be (without_trace): then whoever is
+        on another host lives.
+        """
         try:
             os.stat(self.path)
         except FileNotFoundError:
             return None
         said = self._read()
+        if without_trace and not _is_here(said):
+            return Holder.of(said, lives=True)
         try:
             lives = not self._is_dead(said)
-        except OSError:  # where nothing can be written, the file system's time can't be told
+        except OSError:
             lives = True
         return Holder.of(said, lives=lives)
 
@@ -477,13 +471,17 @@ class Lock:
         return holder if isinstance(holder, dict) else {}
 
     def _is_dead(self, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname():
+        if _is_here(holder):
             return _start_of(holder.get("pid")) != holder.get("started")
         try:
             now = file_system_time_ns(os.path.dirname(self.path))
             return now - os.stat(self.path).st_mtime_ns > STALE_SECONDS * 1e9
         except FileNotFoundError:
             return True
+
+
+def _is_here(holder: dict[str, Any]) -> bool:
+    return holder.get("host") == socket.gethostname()
 
 
 def file_system_time_ns(directory: str) -> int:

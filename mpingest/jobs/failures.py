@@ -23,6 +23,10 @@ _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w])/\S+|\d+")
 _OUTLOOKS = {
     Verdict.TRANSIENT: (True, "the next run tries again"),
     Verdict.BUSY: (True, "the next run tries again"),
+    Verdict.LOCKED: (
+        False,
+        "once nobody writes it any more, a rodsadmin has to say iadmin modrepl … DATA_REPL_STATUS 0; then run again",
+    ),
     Verdict.NO_COLLECTION: (True, "the next run makes it again"),
     Verdict.ABSENT: (True, "the next run makes it again"),
     Verdict.ALREADY: (False, "look what has the name, and move one of the two away; then run again"),

@@ -38,11 +38,12 @@ from mpingest.jobs.differences import (
     differ,
 )
 from mpingest.jobs.directory import JobDirectory, RunDirectory, attributes_of
+from mpingest.jobs.ending import Ending
 from mpingest.jobs.findings import Findings, Totals
 from mpingest.jobs.log import open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
-from mpingest.jobs.tools import Ending, Tools, open_subjects, retry_policy
+from mpingest.jobs.tools import Tools, open_subjects, retry_policy
 from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Sums
 from mpingest.jobs.unknown import UnknownContent
 from mpingest.jobs.visit import Visit, Visitor

@@ -16,6 +16,7 @@ from mpingest.farm.collective import on_first
 from mpingest.farm.world import open_world_if_launched
 from mpingest.handler.calls import User
 from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.session import checked_session, own_session, session_for
 from mpingest.jobs.arrivals import now_ns
 from mpingest.jobs.directory import JobDirectory, RunDirectory
@@ -38,7 +39,7 @@ from mpingest.jobs.root import checked_root
 from mpingest.jobs.spec import JobSpec, RunOptions
 from mpingest.jobs.stopping import Stops
 from mpingest.jobs.summary import Summary
-from mpingest.jobs.tools import Ending, OpenRun, handler_of, retry_policy, root_meta
+from mpingest.jobs.tools import OpenRun, handler_of, retry_policy, root_meta
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.table import DamagedTable
 from mpingest.scan.entries import entry_row
@@ -115,7 +116,7 @@ def open_run(world: World, request: Request) -> OpenRun:
     checked, notes = on_first(comm, lambda: _checked_job(world, request))
     world.stops.pass_on(checked.job)
     leftovers = merge_segments(comm, checked.job, checked.spec, world.stops.check_time)
-    opened = on_first(comm, lambda: _new_run(checked, notes, request.options))
+    opened = on_first(comm, lambda: _new_run(world, checked, notes, request.options))
     if leftovers:
         opened.notes.append(f"run {opened.run.number - 1} was cut off: what it had recorded is taken in first")
         opened.notes.extend(notes_on(leftovers))
@@ -159,14 +160,17 @@ def _checked_with_zone(request: Request, root: bytes) -> _Checked:
         session.cleanup()
 
 
-def _new_run(checked: _Checked, notes: list[str], options: RunOptions) -> OpenRun:
+def _new_run(world: World, checked: _Checked, notes: list[str], options: RunOptions) -> OpenRun:
     spec, job = checked.spec, checked.job
     before = last_summary(job)
     notes += note_another_way(before, options)
     earlier, run = job.runs(), job.new_run()
     with opened_catalogs() as catalog_of:
-        retry = retry_policy(catalog_of(None), spec.target, options, Ending())
-        doubts = settle_remains(earlier, run, catalog_of, retry, notes)
+        retry = retry_policy(catalog_of(None), spec.target, options, world.stops.ending)
+        try:
+            doubts = settle_remains(earlier, run, catalog_of, retry, notes)
+        except Interrupted:
+            raise world.stops.stopped() from None
     root_row = entry_row(os.stat(spec.root))
     root_changed = int(root_row["mtime_ns"]) != before.get("root_mtime_ns")
     now = now_ns(spec.root, job.path)

@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from mpingest.errors import ExitCode, MpingestError
 
@@ -27,13 +27,33 @@ class CannotWrite(MpingestError):
     """The output cannot be written."""
 
 
+def forgiving(stream: TextIO) -> TextIO:
+    """Stdout or stderr, where what nobody reads any more is forgotten."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream  # none at all, where it was closed before
+    raw = _Forgiving(stream.fileno(), "w", closefd=False)
+    buffer = raw if stream.write_through else io.BufferedWriter(raw)
+    return io.TextIOWrapper(
+        buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering, write_through=stream.write_through
+    )
+
+
+class _Forgiving(io.FileIO):
+    def write(self, data: ReadableBuffer) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _forget(self.fileno())
+            return super().write(data)
+
+
 @contextmanager
 def until_closed() -> Iterator[None]:
     """Ends the block silently once nobody reads stdout any more."""
     try:
         yield
     except (OutputClosed, BrokenPipeError):
-        _forget_stdout()
+        _forget(_STDOUT)
 
 
 @contextmanager
@@ -101,6 +121,8 @@ def _trouble(name: str) -> Iterator[None]:
         raise CannotWrite(f"{name}: cannot be written: {error.strerror}") from error
 
 
-def _forget_stdout() -> None:
-    """What is left to be written goes nowhere, so that Python does not complain of it when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+def _forget(descriptor: int) -> None:
+    """What is still to be written there goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from mpingest.farm.transport import all_rows, run_farm
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error
+from mpingest.ingest.retry import Interrupted
 from mpingest.jobs import tally
 from mpingest.jobs.directory import own_trouble
 from mpingest.jobs.helm import Helm, first_limits, open_helm
@@ -185,15 +186,16 @@ def _plan_deletion(opened: OpenRun, options: RunOptions, roots: list[Unit]) -> t
 
 
 def _delete_collections(world: World, opened: OpenRun, options: RunOptions) -> tally.Counts:
-    with open_tools(COORDINATOR, opened, options) as tools:
+    with open_tools(COORDINATOR, opened, options, world.stops.ending) as tools:
         assert tools.checkpoint is not None, "a deletion is planned by the checkpoint"
-        remove_collections(
-            tools.checkpoint,
-            tools.ingestor,
-            tools.recorder,
-            unknown=options.delete_unknown,
-            should_stop=world.stops.should_stop,
-        )
+        with suppress(Interrupted):
+            remove_collections(
+                tools.checkpoint,
+                tools.ingestor,
+                tools.recorder,
+                unknown=options.delete_unknown,
+                ending=tools.ending,
+            )
         return tools.counts()
 
 

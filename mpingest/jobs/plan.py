@@ -186,7 +186,7 @@ def _check_delete_mode(spec: JobSpec, options: RunOptions) -> None:
 
 def _notes(job: JobDirectory, options: RunOptions, run: int, leftovers: bool) -> list[str]:
     notes = note_another_way(last_summary(job), options)
-    if holder := job.holder():
+    if (holder := job.held(without_trace=True)) and holder.lives:
         taken = ": what it has recorded so far is taken in" if leftovers else ""
         return [*notes, f"run {run} is in progress, by {holder}{taken}; what it does meanwhile may count or not"]
     if leftovers:

@@ -37,10 +37,11 @@ from mpingest.ingest.unknown import is_unknown
 from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.arrivals import Arrivals
+from mpingest.jobs.ending import Ending
 from mpingest.jobs.forecast import Forecast, Total
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.spec import JobSpec, RunOptions
-from mpingest.jobs.tools import Ending, Tools, handler_of, job_facts
+from mpingest.jobs.tools import Tools, handler_of, job_facts
 from mpingest.jobs.units import Slice, Subtree, Unseen, is_slice
 from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint

@@ -103,7 +103,7 @@ def settle_remains(
     """Remove tar files that earlier runs left; by directory, the id above which objects are doubtful.
 
     What is still to be known is in the notes of ``run`` before anything goes. notes: what the user should know.
-    Raises MpingestError where that can't be told, CannotRecord, ZoneGone.
+    Raises MpingestError where that can't be told, CannotRecord, ZoneGone, Interrupted.
     """
     remains = _Remains()
     with own_trouble():
@@ -147,7 +147,10 @@ def _take_over(remains: _Remains, file: TextIO, catalog_of: Catalogs, retry: Ret
 
 
 def _look(bundle: _Begun, catalog: Catalog, retry: RetryPolicy) -> int | None:
-    """The id of the tar file, None where there is none. Raises MpingestError where that can't be told, ZoneGone."""
+    """The id of the tar file, None where there is none.
+
+    Raises MpingestError where that can't be told, ZoneGone, Interrupted.
+    """
     try:
         replicas = retry.run(lambda: catalog.replicas(bundle.tar))
     except RequestError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mpingest.farm.units import Unit
 from mpingest.ingest.actions import Situation
 from mpingest.ingest.entry import EntryIngestor
+from mpingest.ingest.retry import Ending, Interrupted
 from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs import tally
 from mpingest.jobs.recorder import Records
@@ -100,16 +101,16 @@ def remove_collections(
     recorder: Records,
     *,
     unknown: bool,
-    should_stop: Callable[[], bool],
+    ending: Ending,
 ) -> None:
     """Remove the collections of gone directories, the deepest first, where nothing is left in them.
 
-    unknown: also those that are none of ours; should_stop: asked before each
+    unknown: also those that are none of ours. Raises ZoneGone, Interrupted once the run ends.
     """
     gone = [found for rows in checkpoint for found in _gone_directories(rows, unknown)]
     for path, row in sorted(gone, key=lambda item: item[0].count(b"/"), reverse=True):
-        if should_stop():
-            return
+        if ending.is_set():
+            raise Interrupted
         result = ingestor.remove_collection(path, row)
         if result.outcome is Outcome.REMOVED:
             recorder.directory_entry(path, row, Change.DELETED, Outcome.REMOVED)

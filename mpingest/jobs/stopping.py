@@ -25,6 +25,7 @@ from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import end_world
 from mpingest.jobs.batch import BatchJob, cancel, own_batch_jobs, seconds_left
 from mpingest.jobs.directory import Holder, JobDirectory
+from mpingest.jobs.ending import Ending
 from mpingest.jobs.limits import TimeLimits
 from mpingest.jobs.signals import STOPPING, Stopped
 
@@ -59,10 +60,12 @@ class Stops:
     Use as a context manager, in the main thread: a second SIGINT within it ends the process at once.
 
     reason: what for, "" as long as the run is to go on; on other ranks than 0 only after a signal there, or ``share``
+    ending: set as soon as there is one
     """
 
     def __init__(self, comm: MPI.Comm | None, limits: TimeLimits) -> None:
         self.reason = ""
+        self.ending = Ending()
         self._comm = comm
         self._rank, self._size = (comm.rank, comm.size) if comm is not None else (COORDINATOR, 1)
         self._limits = limits
@@ -120,9 +123,7 @@ class Stops:
 
     def wait(self, seconds: float) -> str:
         """Sleep that long, on rank 0, unless the run is to end; the reason."""
-        end = time.monotonic() + seconds
-        while not self.reason and (left := end - time.monotonic()) > 0:
-            time.sleep(min(_LOOK_SECONDS, left))
+        self.ending.wait(seconds)
         return self.reason
 
     @contextmanager
@@ -184,6 +185,7 @@ class Stops:
         self._merge_until = min(self._merge_until, merge_until)
         self._end = self._merge_until + LONGEST_SECONDS - MERGE_SECONDS
         self.reason = self.reason or reason
+        self.ending.set()
 
     def _end_now(self, reason: str) -> None:
         """End the process, and with it the world."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from mpingest.ingest.users import Users
 from mpingest.jobs import tally
 from mpingest.jobs.arrivals import Arrivals
 from mpingest.jobs.directory import JobDirectory, RunDirectory, attributes_of
+from mpingest.jobs.ending import Ending
 from mpingest.jobs.log import LogOptions, open_log
 from mpingest.jobs.profile import Profile
 from mpingest.jobs.recorder import Recorder, Records
@@ -59,31 +59,6 @@ class OpenRun:
     doubts: dict[bytes, int]
     now_ns: int
     reporter: NoReporter = field(default_factory=NoReporter)
-
-
-class Ending(threading.Event):
-    """Set when the run ends. is_awaited: whether requests wait to be tried again, unless it ends before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._waiting = 0
-        self._lock = threading.Lock()
-
-    @property
-    def is_awaited(self) -> bool:  # noqa: D102
-        return self._waiting > 0
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Sleep at most that long; whether the run ends."""
-        self._add(1)
-        try:
-            return super().wait(timeout)
-        finally:
-            self._add(-1)
-
-    def _add(self, number: int) -> None:
-        with self._lock:
-            self._waiting += number
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +102,11 @@ class Tools:
 
 
 @contextmanager
-def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tools]:
-    """The tools of one rank. Raises MpingestError where they can't be had."""
+def open_tools(rank: int, opened: OpenRun, options: RunOptions, ending: Ending | None = None) -> Iterator[Tools]:
+    """The tools of one rank. Raises MpingestError where they can't be had.
+
+    ending: see ``Tools``; None for one that whoever uses them sets
+    """
     spec, run = opened.spec, opened.run
     attributes = attributes_of(spec, run.number)
     with ExitStack() as stack:
@@ -138,7 +116,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions) -> Iterator[Tool
             checkpoint = stack.enter_context(Checkpoint.open(Path(opened.job.checkpoint)))
         subjects = stack.enter_context(open_subjects(spec, options, logger))
         resource = options.resource or getattr(subjects.users.own.session, "default_resource", None)
-        ending = Ending()
+        ending = ending or Ending()
         profile = Profile(subjects)
         if options.profile:
             os.makedirs(run.profile, mode=0o700, exist_ok=True)

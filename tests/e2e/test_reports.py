@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +53,48 @@ def test_a_summary_that_is_not_there_or_damaged_is_told_in_a_line(
     summary.unlink()
     ran = mpingest("report", job)
     assert (ran.returncode, "has no summary" in ran.stderr) == (1, True)
+
+
+def unread(mpingest: CommandLine, *arguments: str | Path) -> tuple[int, str]:
+    """A command whose stdout nobody reads: its exit code, and what it says on stderr."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "mpingest", *map(os.fspath, arguments)]
+    with open(writer, "wb") as stdout:
+        done = subprocess.run(
+            command, env=mpingest.environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        )
+    return done.returncode, done.stderr
+
+
+def test_a_run_does_not_end_for_want_of_readers(
+    mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, target: str, tmp_path: Path
+) -> None:
+    """Neither for what a handler prints. Its exit code is that of the run."""
+    root = make_tree({f"dir/file{number}": b"x" for number in range(10)})
+    handler = tmp_path / "handler.py"
+    handler.write_text(
+        "from mpingest.handler.core import Core\n"
+        "from mpingest.handler.operations import Operation\n\n"
+        "class event_handler(Core):\n"
+        "    @staticmethod\n"
+        "    def operation(session, meta, **options):\n"
+        "        print('x' * 10_000)\n"
+        "        return Operation.PUT_SYNC\n"
+    )
+    assert unread(mpingest, "start", "--event-handler", handler, root, target) == (0, "")
+    assert mpingest.summary()["total"]["outcome_done"] == 10
+    zone.inject("fail", Api.DATA_OBJ_PUT_AN, status=-818000)
+    make_tree({"dir/file7": b"another"})
+    assert unread(mpingest, "start", "--event-handler", handler, root, target)[0] == 3
+    assert mpingest.summary()["total"]["outcome_failed"] == 1
+
+
+def test_no_command_complains_of_readers_that_have_seen_enough(
+    mpingest: CommandLine, make_tree: MakeTree, target: str
+) -> None:
+    root = make_tree({"file": b"x"})
+    mpingest.start(root, target)
+    job = mpingest.job().name
+    for words in (["status", job], ["failures", job], ["list"], ["plan", root, target], ["manifest", "show", job]):
+        assert unread(mpingest, *words) == (0, ""), words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from irods.session import iRODSSession
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 from tests.conftest import FULL, CommandLine, only_full
-from tests.e2e.checking import assert_put, objects_below
+from tests.e2e.checking import assert_put, collections_below, objects_below
 from tests.e2e.stopping import END_SECONDS, Running
 
 MakeTree = Callable[[dict[str, bytes]], Path]
@@ -206,6 +207,44 @@ def test_a_second_interrupt_ends_it_at_once(
     own_zone.kill()
     own_zone.start()
     assert mpingest.start(root, target, *PUT, ranks=ranks)["total"]["outcome_done"] == 50
+
+
+@pytest.mark.parametrize("ranks", [1, pytest.param(4, marks=only_full)])
+@pytest.mark.parametrize("moment", ["what a bundle has left", "collections"])
+def test_rank_0_does_not_wait_for_a_zone_that_is_gone_once_it_is_to_stop(
+    mpingest: CommandLine, make_tree: MakeTree, own_zone: EmbeddedZone, target: str, moment: str, ranks: int
+) -> None:
+    """Neither when it looks what a bundle has left, before the run, nor when it removes collections, after it."""
+    root = make_tree({f"dir{number % 2}/file{number}": b"x" for number in range(60)})
+    options = ("--operation", "put_sync", "--delete-mode", "no_trash")
+    if moment == "collections":
+        api, reached = Api.RM_COLL_AN, lambda: own_zone.counts()["DATA_OBJ_UNLINK_AN"] >= unlinked + 30
+    else:
+        api, reached = Api.GEN_QUERY_AN, lambda: mpingest.last_run().name == "0002"
+        own_zone.inject("fail", Api.DATA_OBJ_UNLINK_AN, status=-818000, times=None)
+    mpingest.start(root, target, *options)
+    own_zone.clear_faults()
+    shutil.rmtree(root / "dir0")
+    unlinked = own_zone.counts()["DATA_OBJ_UNLINK_AN"]
+    own_zone.inject("delay", api, seconds=2, times=None)
+    run = Running(mpingest, *options, root, target, ranks=ranks)
+    run.wait_for(reached)
+    time.sleep(1)
+    own_zone.kill()
+    time.sleep(1)
+    run.process.send_signal(signal.SIGTERM)
+    code, _, err = run.end(20)
+    own_zone.start()
+    own_zone.clear_faults()
+    assert code == 75, err
+    assert "stopped by SIGTERM" in err
+    assert "not in time" not in err
+    assert not (mpingest.job() / "lock").exists()
+    assert mpingest.start(root, target, *options)["total"]["outcome_failed"] == 0
+    assert mpingest.start(root, target, *options)["total"]["requests"] == 0
+    with iRODSSession(irods_env_file=str(own_zone.environment_file)) as session:
+        assert assert_put(session, root, target) == 30
+        assert collections_below(session, target) == {"dir1"}
 
 
 @pytest.mark.parametrize("ranks", [1, pytest.param(4, marks=only_full)])

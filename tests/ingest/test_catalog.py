@@ -10,12 +10,12 @@ from irods.session import iRODSSession
 
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.retry import Breaker, RetryPolicy
-from mpingest.ingest.statuses import LISTED, NETWORK_FAILURE, RequestError, Verdict
+from mpingest.ingest.statuses import LISTED, NETWORK_FAILURE, PASSING, RequestError, Verdict
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 
 CODES = [(status.verdict, code) for code, status in LISTED.items() if code != NETWORK_FAILURE]
-RETRIED = {Verdict.TRANSIENT, Verdict.BUSY}
+RETRIED = {Verdict.TRANSIENT, *PASSING}
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_anything_else_is_not_tried_again(status: int) -> None:
     [
         (-809000, "CATALOG_ALREADY_HAS_ITEM_BY_THAT_NAME", Verdict.ALREADY),
         (-510013, "UNIX_FILE_OPEN_ERR", Verdict.PERMANENT),
-        (-405000, "INTERMEDIATE_REPLICA_ACCESS", Verdict.BUSY),
+        (-405000, "INTERMEDIATE_REPLICA_ACCESS", Verdict.LOCKED),
         (-129000, "PATH_REG_NOT_ALLOWED", Verdict.PERMANENT),
         (-123456789, "IRODS_ERROR_123456000", Verdict.PERMANENT),
         (NETWORK_FAILURE, "NETWORK_FAILURE", Verdict.TRANSIENT),

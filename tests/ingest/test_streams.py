@@ -21,7 +21,7 @@ from mpingest.ingest.content import SourceError, open_source
 from mpingest.ingest.messages import object_message
 from mpingest.ingest.put import Upload
 from mpingest.ingest.retry import Breaker, RetryPolicy
-from mpingest.ingest.statuses import RequestError
+from mpingest.ingest.statuses import RequestError, Verdict
 from mpingest.ingest.streams import append, put_stream
 from mpingest.ingest.traffic import Traffic
 from mpingest.zone.embedded import EmbeddedZone
@@ -201,19 +201,25 @@ def test_an_object_that_was_there_before_is_not_removed_for_a_dead_agent(
     assert [(replica.object_id, replica.status) for replica in catalog.replicas(path)] == [(before.object_id, STALE)]
 
 
+@pytest.mark.parametrize("says", [None, -1803000], ids=["locked", "hierarchy"])
 def test_what_somebody_else_may_write_is_left_to_a_rodsadmin(
-    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path
+    zone: EmbeddedZone, session: iRODSSession, path: str, file: Path, says: int | None
 ) -> None:
+    """Whatever the server says of it."""
     catalog = Catalog(session, Traffic(slots=1))
     catalog.put(path, b"somebody's", None, overwrite=False)
     with catalog.lease() as lease:  # a writer
         message = object_message(path, {}, flags=os.O_WRONLY)
         catalog.send(lease, DATA_OBJ_OPEN, message)
         lease.clean = False
+        if says:
+            zone.inject("fail", Api.DATA_OBJ_OPEN_AN, status=says, times=None)
         upload = make_upload(Catalog(session, Traffic(slots=1)), path, file)
         command = f"a rodsadmin has to say iadmin modrepl logical_path {path} replica_number 0 DATA_REPL_STATUS 0"
-        with pytest.raises(RequestError, match=command):
+        with pytest.raises(RequestError, match=command) as caught:
             upload.perform(Request.OVERWRITE)
+        zone.clear_faults()
+        assert caught.value.verdict is Verdict.LOCKED
         assert [replica.status for replica in upload.catalog.replicas(path)] == [INTERMEDIATE]
 
 

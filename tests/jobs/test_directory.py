@@ -122,10 +122,20 @@ def test_a_lock_is_whole_from_the_first_moment(
     monkeypatch.setattr(os, "link", watched)
     with job.locked():
         assert sorted(os.listdir(job.path)) == ["job.json", "lock", "runs"]
-        assert f"process {os.getpid()}" in job.holder()
+        assert f"process {os.getpid()}" in str(job.held())
         with pytest.raises(MpingestError, match="is being run by"), job.locked():
             pass
     assert sorted(os.listdir(job.path)) == ["job.json", "runs"]
+
+
+def test_without_a_trace_whoever_is_on_another_host_lives(tmp_path: Path) -> None:
+    job = JobDirectory.of(str(tmp_path), SPEC)
+    path = Path(job.path) / "lock"
+    for host, lives in (("elsewhere", [False, True]), (os.uname().nodename, [False, False])):
+        path.write_text(json.dumps({"host": host, "pid": dead_process(), "started": 5}))
+        os.utime(path, (0, 0))
+        held = [job.held(), job.held(without_trace=True)]
+        assert [holder and holder.lives for holder in held] == lives
 
 
 def test_a_reused_process_number_is_not_the_run(tmp_path: Path) -> None:

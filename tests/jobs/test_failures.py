@@ -65,6 +65,13 @@ def test_errors_are_grouped_by_name_and_others_by_what_they_say(job: JobDirector
     )
 
 
+@pytest.mark.parametrize("code", [-168000, -405000, -406000])
+def test_what_is_locked_waits_for_a_rodsadmin(job: JobDirectory, code: int) -> None:
+    found = failures(job, line("a", f"({code}): replica 0 is intermediate", code))
+    assert "rerun: no, once nobody writes it any more, a rodsadmin has to say" in "\n".join(found.lines())
+    assert not found.to_json()["groups"][0]["rerun_helps"]
+
+
 HOSTILE = [
     b'{"path": "torn',
     b"\xff\xfe\x00",

@@ -12,9 +12,9 @@ from mpingest.handler.calls import User
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.retry import Breaker, RetryPolicy
 from mpingest.jobs.directory import JobDirectory
+from mpingest.jobs.ending import Ending
 from mpingest.jobs.remains import BundleNotes, settle_remains
 from mpingest.jobs.spec import JobSpec
-from mpingest.jobs.tools import Ending
 from mpingest.zone.embedded import EmbeddedZone
 from mpingest.zone.numbers import Api
 
