@@ -303,10 +303,10 @@ class Foresight:
                 "written lately (--settle): a later run takes them", int(batch.rows["size"].sum()), len(batch)
             )
 
-    def unreadable(self, relative: bytes, error: OSError) -> None:
-        """An entry that could not be stat'ed, or a directory whose reading broke off."""
+    def not_taken(self, relative: bytes, reason: str) -> None:
+        """An entry that could not be looked at, or a directory whose reading broke off."""
         with self.ledger.open() as forecast:
-            forecast.fail(relative, f"cannot be read: {error.strerror}")
+            forecast.fail(relative, reason)
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """A directory that cannot be scanned, or will be refused."""
@@ -392,7 +392,8 @@ def open_planner(
         # What is in the collections that never was a file, nobody knows without a zone.
         as_far_as_known = replace(options, delete_unknown=False)
         links, arrivals = LinkRule(spec.root, options.follow), Arrivals.of(options, now_ns)
-        visitor = Visitor(links, pool, ingestor, known, foresight, as_far_as_known, arrivals)
+        deletes = ingestor.handler.may_delete
+        visitor = Visitor(links, pool, ingestor, known, foresight, as_far_as_known, arrivals, deletes=deletes)
         yield Planner(visitor, ingestor), tools
 
 
