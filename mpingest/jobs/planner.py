@@ -204,11 +204,7 @@ class Forecaster(EntryIngestor):
         try:
             operation, named, reason = self.subjects.work_on(relative, row, self._prospect)
         except REFUSALS as error:
-            with self.ledger.open() as forecast:
-                if needs_zone(error):
-                    forecast.unforeseen += 1
-                else:
-                    forecast.fail(relative, failed(error).reason)
+            self._note_refusal(relative, error)
             return None, False
         if not reason:
             return operation, named
@@ -246,15 +242,18 @@ class Forecaster(EntryIngestor):
             return np.full(len(batch), self.handler.may_delete)
         return np.array([self._is_deleted(os.path.join(directory, name), row) for name, row in batch], np.bool_)
 
+    def _note_refusal(self, relative: bytes, error: Exception) -> None:
+        with self.ledger.open() as forecast:
+            if needs_zone(error):
+                forecast.unforeseen += 1
+            else:
+                forecast.fail(relative, failed(error).reason)
+
     def _is_deleted(self, relative: bytes, row: np.void) -> bool:
         try:
             mode = self.subjects.work_on(relative, row, lambda entry: self._delete_mode(as_gone(entry)))
         except REFUSALS as error:
-            with self.ledger.open() as forecast:
-                if needs_zone(error):
-                    forecast.unforeseen += 1
-                else:
-                    forecast.fail(relative, failed(error).reason)
+            self._note_refusal(relative, error)
             return False
         return mode is not DeleteMode.DO_NOT_DELETE
 
