@@ -325,7 +325,8 @@ def start(root: str, target: str, job_name: str | None, jobs_dir: str, interval:
 
     \b
     Exit codes: 0 all done; 1 could not run; 2 wrong usage; 3 ran to the end, some entries failed (see failures.jsonl
-    in the run's directory); 75 stopped early, run the same line again; 70 internal error.
+    in the run's directory); 75 stopped early, run the same line again; 70 internal error. srun says 137 where one rank
+    had to end the others at once: for 70, or for 75 when a disk is full.
     """
     from mpingest.farm.world import is_first_rank
     from mpingest.jobs.opening import Request

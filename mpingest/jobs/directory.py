@@ -95,6 +95,11 @@ class RunDirectory:
         return os.path.join(self.path, "left")
 
     @property
+    def replaced(self) -> str:
+        """Likewise directories with names that wait until what had them before is deleted."""
+        return os.path.join(self.path, "replaced")
+
+    @property
     def rank_failures(self) -> str:
         """A file of failures a rank, until they are joined."""
         return os.path.join(self.path, "failures")

@@ -126,9 +126,9 @@ class Findings(Recorder):
             with self._open():
                 self.totals.excluded += amount
 
-    def unreadable(self, relative: bytes, error: OSError) -> None:
-        """Note an entry that could not be stat'ed, or a directory whose reading broke off."""
-        self.differ(Difference(Kind.UNREADABLE, relative, "", f"cannot be read: {error.strerror}"))
+    def not_taken(self, relative: bytes, reason: str) -> None:
+        """Note an entry that could not be looked at, or a directory whose reading broke off."""
+        self.differ(Difference(Kind.UNREADABLE, relative, "", reason))
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """Note a directory that could not be looked at."""

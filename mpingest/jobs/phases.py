@@ -40,6 +40,7 @@ from mpingest.jobs.visit import Visitor
 from mpingest.manifest.checkpoint import Checkpoint
 from mpingest.manifest.states import Change, Outcome
 from mpingest.manifest.vanished import VanishedIndex
+from mpingest.scan.entries import entry_row
 from mpingest.scan.links import LinkRule
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def _visitor(tools: Tools, options: RunOptions) -> Visitor:
         tools.recorder,
         options,
         tools.arrivals,
+        deletes=tools.ingestor.handler.may_delete,
+        replaced=tools.replaced,
         doubts=tools.doubts,
     )
 
@@ -135,6 +138,33 @@ def _visitor_of_what_is_new(tools: Tools, options: RunOptions) -> Visitor:
     assert tools.checkpoint and tools.left, "there was a first pass"
     index = VanishedIndex.of(tools.checkpoint)
     return replace(_visitor(tools, options), renames=Renames(tools.checkpoint, index, tools.ingestor, tools.left))
+
+
+def ingest_replaced(world: World, opened: OpenRun, options: RunOptions) -> Counted:
+    """Bring in what has the name of something else that was to be deleted first: a directory of a file, or the reverse.
+
+    Collective.
+    """
+    comm = world.comm
+    roots: list[Unit] = []
+    if not on_first(comm, lambda: _plan_replaced(opened, roots)):
+        return _nothing(comm)
+    if stopped := merge_records(world, opened):
+        return replace(_nothing(comm), stopped=stopped)
+    return _farm(world, opened, options, roots, _visitor_of_what_is_replaced)
+
+
+def _plan_replaced(opened: OpenRun, roots: list[Unit]) -> bool:
+    """Whether there is anything; fills in the units of the directories where it is."""
+    for subtree in {each.relative: each for each in take_subtrees(opened.run.replaced)}.values():
+        with suppress(FileNotFoundError):  # the next run will tell
+            row = entry_row(os.stat(os.path.join(opened.spec.root, subtree.relative)))
+            roots.append(replace(subtree, row=row).to_unit())
+    return bool(roots)
+
+
+def _visitor_of_what_is_replaced(tools: Tools, options: RunOptions) -> Visitor:
+    return replace(_visitor(tools, options), deletes=False, after_deletion=True)
 
 
 def delete(world: World, opened: OpenRun, options: RunOptions) -> tuple[Counted, str]:

@@ -204,11 +204,7 @@ class Forecaster(EntryIngestor):
         try:
             operation, named, reason = self.subjects.work_on(relative, row, self._prospect)
         except REFUSALS as error:
-            with self.ledger.open() as forecast:
-                if needs_zone(error):
-                    forecast.unforeseen += 1
-                else:
-                    forecast.fail(relative, failed(error).reason)
+            self._note_refusal(relative, error)
             return None, False
         if not reason:
             return operation, named
@@ -246,15 +242,18 @@ class Forecaster(EntryIngestor):
             return np.full(len(batch), self.handler.may_delete)
         return np.array([self._is_deleted(os.path.join(directory, name), row) for name, row in batch], np.bool_)
 
+    def _note_refusal(self, relative: bytes, error: Exception) -> None:
+        with self.ledger.open() as forecast:
+            if needs_zone(error):
+                forecast.unforeseen += 1
+            else:
+                forecast.fail(relative, failed(error).reason)
+
     def _is_deleted(self, relative: bytes, row: np.void) -> bool:
         try:
             mode = self.subjects.work_on(relative, row, lambda entry: self._delete_mode(as_gone(entry)))
         except REFUSALS as error:
-            with self.ledger.open() as forecast:
-                if needs_zone(error):
-                    forecast.unforeseen += 1
-                else:
-                    forecast.fail(relative, failed(error).reason)
+            self._note_refusal(relative, error)
             return False
         return mode is not DeleteMode.DO_NOT_DELETE
 
@@ -303,10 +302,10 @@ class Foresight:
                 "written lately (--settle): a later run takes them", int(batch.rows["size"].sum()), len(batch)
             )
 
-    def unreadable(self, relative: bytes, error: OSError) -> None:
-        """An entry that could not be stat'ed, or a directory whose reading broke off."""
+    def not_taken(self, relative: bytes, reason: str) -> None:
+        """An entry that could not be looked at, or a directory whose reading broke off."""
         with self.ledger.open() as forecast:
-            forecast.fail(relative, f"cannot be read: {error.strerror}")
+            forecast.fail(relative, reason)
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """A directory that cannot be scanned, or will be refused."""
@@ -392,7 +391,8 @@ def open_planner(
         # What is in the collections that never was a file, nobody knows without a zone.
         as_far_as_known = replace(options, delete_unknown=False)
         links, arrivals = LinkRule(spec.root, options.follow), Arrivals.of(options, now_ns)
-        visitor = Visitor(links, pool, ingestor, known, foresight, as_far_as_known, arrivals)
+        deletes = ingestor.handler.may_delete
+        visitor = Visitor(links, pool, ingestor, known, foresight, as_far_as_known, arrivals, deletes=deletes)
         yield Planner(visitor, ingestor), tools
 
 

@@ -45,7 +45,7 @@ class Records(Protocol):
     def rows(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
     def young(self, batch: EntryBatch) -> None: ...  # noqa: D102
     def vanished(self, directory: bytes, batch: EntryBatch, results: npt.NDArray[np.void]) -> None: ...  # noqa: D102
-    def unreadable(self, relative: bytes, error: OSError) -> None: ...  # noqa: D102
+    def not_taken(self, relative: bytes, reason: str) -> None: ...  # noqa: D102
     def directory_failure(self, relative: bytes, result: Result) -> None: ...  # noqa: D102
     def add(self, counter: int, amount: int = 1) -> None: ...  # noqa: D102
     def seal(self) -> None: ...  # noqa: D102
@@ -133,11 +133,11 @@ class Recorder:
             tally.count_outcomes(self.counts, became[files & (became == Outcome.GONE)])
             self.segments.record(directory, batch, changes, became, codes)
 
-    def unreadable(self, relative: bytes, error: OSError) -> None:
-        """Note that an entry could not be stat'ed, or the reading of a directory broke off."""
+    def not_taken(self, relative: bytes, reason: str) -> None:
+        """Note an entry that could not be looked at, or a directory whose reading broke off; what is recorded stays."""
         with self._open():
             tally.count_outcomes(self.counts, np.array([Outcome.FAILED], np.uint8))
-            self._write_failure(relative, Result(Outcome.FAILED, reason=f"cannot be read: {error.strerror}"))
+            self._write_failure(relative, Result(Outcome.FAILED, reason=reason))
 
     def directory_failure(self, relative: bytes, result: Result) -> None:
         """Note that a directory could not be scanned, or its collection not be made."""

@@ -19,7 +19,7 @@ from mpingest.jobs.directory import RunDirectory, own_trouble, write_json
 from mpingest.jobs.hooks import call_job_hook
 from mpingest.jobs.log import STDERR, open_log
 from mpingest.jobs.opening import Request, World, open_run, opened_catalogs, opened_world
-from mpingest.jobs.phases import Counted, delete, merge_records, release, scan_and_ingest
+from mpingest.jobs.phases import Counted, delete, ingest_replaced, merge_records, release, scan_and_ingest
 from mpingest.jobs.remains import forget_remains
 from mpingest.jobs.reporter import reporter_of
 from mpingest.jobs.spec import RunOptions
@@ -62,6 +62,8 @@ def _run(world: World, request: Request) -> Summary:
         if counted.is_whole:  # nothing is deleted by an incomplete scan
             deleted, refused = delete(world, opened, options)
             counted += deleted
+        if counted.is_whole:
+            counted += ingest_replaced(world, opened, options)
         if counted.is_whole and options.after_ingest.takes_away:
             counted += release(world, opened, options)
         seconds = time.monotonic() - began

@@ -16,7 +16,9 @@ _SIZE = struct.Struct("<I")
 
 
 class SubtreeFile:
-    """One rank's, in ``directory``; there is none as long as nothing is added. Safe for several threads.
+    """One rank's, in ``directory``; there is none as long as nothing is added, and what is there stays.
+
+    Safe for several threads.
 
     Raises CannotRecord.
     """
@@ -32,7 +34,7 @@ class SubtreeFile:
         with self._lock, own_trouble():
             if self._file is None:
                 os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-                self._file = open(self._path, "wb")  # noqa: SIM115
+                self._file = open(self._path, "ab")  # noqa: SIM115
             self._file.write(_SIZE.pack(len(payload)) + payload)
 
     def close(self) -> None:

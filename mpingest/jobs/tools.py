@@ -66,7 +66,7 @@ class Tools:
     """checkpoint: None where there is none yet. ending: set when the run ends, whatever is still waiting.
 
     idle_seconds: after which a connection that nobody uses is closed. left: what is for a later pass, if there is one.
-    doubts, arrivals: see ``Visitor``.
+    replaced, doubts, arrivals: see ``Visitor``.
     """
 
     ingestor: EntryIngestor
@@ -78,6 +78,7 @@ class Tools:
     profile: Profile
     pool: StatPool
     left: SubtreeFile | None = None
+    replaced: SubtreeFile | None = None
     doubts: Mapping[bytes, int] = field(default_factory=dict)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -134,7 +135,9 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions, ending: Ending |
         stack.callback(notes.close)
         bundler = Bundler(ingestor, options.bundle, notes, bundle_stem(spec.name, run.number, rank))
         pool = stack.enter_context(StatPool(options.stat_threads))
-        left = stack.enter_context(closing(SubtreeFile(run.left, rank)))
+        left, replaced = (
+            stack.enter_context(closing(SubtreeFile(directory, rank))) for directory in (run.left, run.replaced)
+        )
         tools = Tools(
             ingestor,
             bundler,
@@ -145,6 +148,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions, ending: Ending |
             profile,
             pool,
             left,
+            replaced,
             opened.doubts,
             Arrivals.of(options, opened.now_ns),
         )

@@ -20,6 +20,7 @@ from mpingest.ingest.catalog import Replica
 from mpingest.ingest.content import SourceError
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, Result, failed
 from mpingest.ingest.statuses import RequestError
+from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs import tally
 from mpingest.jobs.arrivals import Arrivals
 from mpingest.jobs.recorder import Records
@@ -33,13 +34,15 @@ from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
 from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, settled
 from mpingest.manifest.states import HAD_OBJECT, Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
-from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, entry_row
+from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, entry_row, is_directory
 from mpingest.scan.excludes import FILE_TYPES
 from mpingest.scan.links import FollowLinks, LinkRule
 from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import StatPool
 
 _UNKNOWN_SIZE = -1
+_IN_CATALOG = (Outcome.DONE, Outcome.UNSETTLED, Outcome.GONE)
+_NOT_FREED = "its name was that of a directory, or of a file, whose collection or object is not deleted yet"
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT  # but see below for some of the latter
 _SITUATIONS[Change.MODIFIED] = Situation.CHANGED
@@ -67,6 +70,10 @@ class Visitor:
 
     postponed: where directories are noted whose new names are left for later; None where they are not
     renames: what new names may stand for; None where that is not asked
+    deletes: whether anything that is gone may be deleted
+    replaced: where directories are noted with names that wait until what had them before is deleted; None where
+              nothing waits
+    after_deletion: whether these are visited
     doubts: directories with objects that a killed run may have left half done, those with ids above the number
     arrivals: what is left alone for now
     """
@@ -80,6 +87,9 @@ class Visitor:
     arrivals: Arrivals = field(default_factory=Arrivals)
     postponed: SubtreeFile | None = None
     renames: Renames | None = None
+    deletes: bool = False
+    replaced: SubtreeFile | None = None
+    after_deletion: bool = False
     doubts: Mapping[bytes, int] = field(default_factory=dict)
 
     def visit(self, subtree: Subtree) -> Iterator[list[Unit]]:
@@ -237,6 +247,9 @@ class Visit:
             change = Change.RETRY if self.found else Change.UNCHANGED
             postponed.add(replace(self.subtree, change=change, revisited=True))
             self.is_noted = True
+        if self.visitor.after_deletion:
+            for name in names.select(known.found & (known.results["outcome"] == Outcome.GONE)).names():
+                self.visitor.recorder.not_taken(self._below(name), _NOT_FREED)
         chosen = new if self.subtree.revisited else ~new
         return (names, known) if chosen.all() else (names.select(chosen), known.select(chosen))
 
@@ -333,6 +346,7 @@ class Visit:
         return bool(self.visitor.options.excludes.among(os.path.dirname(path), [os.path.basename(path)], types)[0])
 
     def _sort_out(self, batch: EntryBatch, comparison: Comparison, began: int, operation: Operation) -> list[Unit]:
+        batch, comparison = self._without_replaced(batch, comparison)
         changes = comparison.change
         directories = batch.is_directory()
         touched = directories & (changes == Change.UNCHANGED) & (batch.rows["mtime_ns"] != comparison.rows["mtime_ns"])
@@ -340,6 +354,30 @@ class Visit:
         units = [self._subtree(batch, changes, index) for index in np.flatnonzero(directories).tolist()]
         files = self._files(batch.select(~directories), comparison.select(~directories), began, operation)
         return [*units, files.to_unit()] if len(files.entries) else units
+
+    def _without_replaced(self, batch: EntryBatch, comparison: Comparison) -> tuple[EntryBatch, Comparison]:
+        """Without directories that were files, and the reverse, if something may be deleted: what they were is gone.
+
+        Where nothing waits, they are here, and new. A link that was followed to a directory may dangle for a while.
+        """
+        visitor, relative = self.visitor, self.subtree.relative
+        if not visitor.deletes:
+            return batch, comparison
+        was_directory = is_directory(comparison.rows)
+        replaced = (was_directory != batch.is_directory()) & ~(was_directory & batch.is_link())
+        replaced &= np.isin(comparison.results["outcome"], _IN_CATALOG) & ~is_unknown(comparison.rows)
+        if not replaced.any():
+            return batch, comparison
+        before = EntryBatch(batch.blob, batch.offsets, comparison.rows).select(replaced)
+        visitor.note_vanished(relative, self.was, before, comparison.results[replaced])
+        if visitor.replaced is None:
+            changes, rows, results = comparison.change.copy(), comparison.rows.copy(), comparison.results.copy()
+            changes[replaced] = Change.NEW
+            rows[replaced], results[replaced] = np.zeros((), ENTRY_DTYPE), np.zeros((), RESULT_DTYPE)
+            return batch, Comparison(changes, rows, results)
+        change = Change.RETRY if self.found else Change.UNCHANGED
+        visitor.replaced.add(Subtree(relative, change, self.subtree.row, self.subtree.followed, revisited=True))
+        return batch.select(~replaced), comparison.select(~replaced)
 
     def _subtree(self, batch: EntryBatch, changes: npt.NDArray[np.uint8], index: int) -> Unit:
         relative = self._below(batch.name(index))
@@ -497,7 +535,7 @@ class Visit:
     def _note_errors(self, scan: DirectoryScan) -> None:
         for problem in scan.errors:
             path = self._below(problem.name) if problem.name else self.subtree.relative
-            self.visitor.recorder.unreadable(path, problem.error)
+            self.visitor.recorder.not_taken(path, f"cannot be read: {problem.error.strerror}")
 
     def _note_vanished(self, diff: DirectoryDiff) -> None:
         vanished, results = diff.vanished()

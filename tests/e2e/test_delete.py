@@ -73,6 +73,80 @@ def test_what_is_gone_is_deleted_and_nothing_else(
     assert check(session, root, target) == len(FILES)
 
 
+def swap(root: Path) -> None:
+    """A directory becomes a file, and a file a directory."""
+    shutil.rmtree(root / "dir1")
+    (root / "dir1").write_bytes(b"a file")
+    (root / "dir0/sub0/file0").unlink()
+    (root / "dir0/sub0/file0/sub").mkdir(parents=True)
+    for name in ("one", "sub/two"):
+        (root / "dir0/sub0/file0" / name).write_bytes(b"of a file")
+    settle()
+
+
+@pytest.mark.parametrize(("mode", "ranks"), [("unregister", None), ("no_trash", 4)])
+def test_a_directory_that_becomes_a_file_and_the_reverse(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, mode: str, ranks: int | None
+) -> None:
+    """One run does it all; what has the name is brought in once what had it is deleted, and not before."""
+    options = ("--operation", MODES[mode], "--delete-mode", mode, "--slice-size", "2")
+    check = assert_registered if mode == "unregister" else assert_put
+    root = make_tree(FILES)
+    mpingest.start(root, target, *options, ranks=ranks)
+    swap(root)
+    gone = sum(name.startswith("dir1/") for name in FILES) + 1
+    before = set(objects_below(session, target))
+    refused = mpingest.start(root, target, *options, "--max-delete", "1", ranks=ranks)
+    assert (refused["exit_code"], refused["total"]["outcome_removed"]) == (3, 0)
+    reason = "its name was that of a directory, or of a file, whose collection or object is not deleted yet"
+    assert [(failure["path"], failure["reason"]) for failure in sorted(mpingest.failures(), key=str)] == [
+        ("dir0/sub0/file0", reason),
+        ("dir1", reason),
+    ]
+    assert set(objects_below(session, target)) == before
+
+    total = mpingest.start(root, target, *options, ranks=ranks)["total"]
+    assert mpingest.failures() == []
+    assert (total["outcome_removed"], total["change_new"], total["outcome_done"]) == (gone, 3, 3)
+    assert check(session, root, target) == len(FILES) - gone + 3
+    assert "dir1" not in collections_below(session, target)
+    assert mpingest.start(root, target, *options, ranks=ranks)["total"]["requests"] == 0
+
+
+def test_what_a_link_no_longer_leads_to_is_not_gone(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str, tmp_path: Path
+) -> None:
+    options = ("--operation", "put_sync", "--delete-mode", "no_trash", "--follow-symlinks", "all")
+    root = make_tree({"file": b"x"})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "below").write_bytes(b"y")
+    (root / "link").symlink_to(elsewhere)
+    mpingest.start(root, target, *options)
+    settle()
+    elsewhere.rename(tmp_path / "away")
+    assert mpingest.start(root, target, *options)["total"]["outcome_removed"] == 0
+    assert set(objects_below(session, target)) == {"file", "link/below"}
+
+
+def test_what_is_not_ours_keeps_its_name(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    """Not even what has the name now is recorded, so that this can come in once it is free."""
+    options = ("--operation", "put_sync", "--delete-mode", "no_trash")
+    root = make_tree(FILES)
+    mpingest.start(root, target, *options)
+    session.data_objects.create(f"{target}/dir1/not ours")
+    swap(root)
+    for _ in range(2):
+        assert mpingest.start(root, target, *options)["exit_code"] == 3
+        assert [failure["path"] for failure in mpingest.failures()] == ["dir1"]
+        assert "dir1/not ours" in objects_below(session, target)
+    session.data_objects.unlink(f"{target}/dir1/not ours", force=True)
+    assert mpingest.start(root, target, *options)["exit_code"] == 0
+    assert "dir1" in objects_below(session, target)
+
+
 def test_a_collection_that_holds_something_else_stays(
     mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
 ) -> None:

@@ -170,6 +170,12 @@ def test_a_run_does_what_was_planned(
     assert planned["job"]["name"] == mpingest.job().name
     assert plan_and_run()["requests"]["total"] == 0
 
+    shutil.rmtree(root / "dir3")
+    (root / "dir9/new").unlink()
+    make_tree({"dir3": b"a file now", "dir9/new/file": b"in a directory now"})
+    assert files(plan_and_run())["new"] == 2
+    assert plan_and_run()["requests"]["total"] == 0
+
 
 def test_what_was_gone_before_is_planned_to_be_deleted(
     mpingest: CommandLine, plan: Planner, make_tree: MakeTree, zone: EmbeddedZone, target: str

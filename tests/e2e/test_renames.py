@@ -170,6 +170,18 @@ def test_files_within_and_across_directories(scene: Scene, operation: str, ranks
     assert scene.rerun(delete=True, ranks=ranks)["requests"] == 0
 
 
+@both
+def test_what_has_the_name_of_a_renamed_directory_or_file_now_comes_in(scene: Scene, operation: str) -> None:
+    scene.rename({"dir0": "zero", "dir1/plain1": "plain"})
+    (scene.root / "dir0").write_bytes(b"a file now")
+    (scene.root / "dir1/plain1").mkdir()
+    (scene.root / "dir1/plain1/file").write_bytes(b"in a directory now")
+    total = scene.rerun(delete=True)
+    assert scene.check() == len(FILES) + 2
+    assert (total["outcome_failed"], total["directories_failed"]) == (0, 0)
+    assert scene.rerun(delete=True)["requests"] == 0
+
+
 @pytest.mark.parametrize(("operation", "ranks"), [(REGISTER, 4), (PUT, None)])
 def test_a_directory_goes_as_a_whole(scene: Scene, operation: str, ranks: int | None) -> None:
     renamed = {"dir0": "dirs/zero", "dir1": "one"}
