@@ -18,7 +18,8 @@ from mpingest.ingest.statuses import status_name
 from mpingest.ingest.stuck import release_commands, state_name, stuck_replicas
 from mpingest.ingest.unknown import is_unknown
 from mpingest.jobs.text import time_text
-from mpingest.manifest.states import HAD_OBJECT, Change, Outcome
+from mpingest.manifest.diff import owns_object
+from mpingest.manifest.states import Change, Outcome
 from mpingest.scan.entries import TYPE_BITS
 
 TAKEN_AND_MISSING = "its file was moved or deleted after the ingest, and there is no object"
@@ -234,15 +235,15 @@ def _known_gone(sides: Sides, claim: Claim) -> _Found | None:
 
 def _without_file(sides: Sides, claim: Claim, outcome: Outcome) -> _Found | None:
     """Of what is recorded, and not on disk."""
-    assert sides.recorded is not None, "it is known"
+    assert sides.recorded is not None and sides.result is not None, "it is known"
     if outcome is Outcome.GONE:
         return _known_gone(sides, claim)
     if outcome is Outcome.RELEASED:
         return _of_released(sides, claim)
     # What was left alone, or failed when it was new, has no object, and is forgotten.
-    had_failed = outcome is Outcome.FAILED and sides.result is not None and sides.result["change"] in HAD_OBJECT
-    has_object = had_failed or outcome in (Outcome.DONE, Outcome.UNSETTLED)
-    return (Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None) if has_object else None
+    if not owns_object(sides.result):
+        return None
+    return Kind.GONE, f"recorded with {int(sides.recorded['size']):,} bytes", None
 
 
 def _of_released(sides: Sides, claim: Claim) -> _Found | None:

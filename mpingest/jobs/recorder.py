@@ -19,8 +19,9 @@ from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.statuses import status_name
 from mpingest.jobs import tally
 from mpingest.jobs.directory import own_trouble
+from mpingest.manifest.diff import owns_object
 from mpingest.manifest.segment import SegmentWriter
-from mpingest.manifest.states import HAD_OBJECT, Change, DirectoryState, Outcome
+from mpingest.manifest.states import Change, DirectoryState, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, EntryBatch
 
 _NOTHING = np.zeros(1, ENTRY_DTYPE)[0]
@@ -121,11 +122,8 @@ class Recorder:
         """
         known = ~np.isin(results["outcome"], (Outcome.GONE, Outcome.RELEASED))
         batch, outcomes, codes = batch.select(known), results["outcome"][known], results["code"][known]
-        has_failed = outcomes == Outcome.FAILED
-        had_object = np.isin(results["change"][known], HAD_OBJECT)
-        never_there = (has_failed & ~had_object) | (outcomes == Outcome.SKIPPED)
-        became = np.where(never_there, Outcome.REMOVED, Outcome.GONE).astype(np.uint8)
-        in_doubt = has_failed | (outcomes == Outcome.UNSETTLED)
+        became = np.where(owns_object(results[known]), Outcome.GONE, Outcome.REMOVED).astype(np.uint8)
+        in_doubt = np.isin(outcomes, (Outcome.FAILED, Outcome.UNSETTLED))
         changes = np.where(in_doubt, Change.MODIFIED, Change.DELETED).astype(np.uint8)
         files = ~batch.is_directory()
         with self._open():

@@ -31,7 +31,7 @@ from mpingest.jobs.units import PLAN_DTYPE, Slice, Subtree, Unseen
 from mpingest.jobs.unknown import UnknownContent
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import Checkpoint, DirectoryRows
-from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, settled
+from mpingest.manifest.diff import Comparison, DirectoryDiff, Known, owns_object, settled
 from mpingest.manifest.states import HAD_OBJECT, Change, DirectoryState, Outcome
 from mpingest.scan.directory import DirectoryScan
 from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, entry_row, is_directory
@@ -41,7 +41,6 @@ from mpingest.scan.names import NameSlice
 from mpingest.scan.pool import StatPool
 
 _UNKNOWN_SIZE = -1
-_IN_CATALOG = (Outcome.DONE, Outcome.UNSETTLED, Outcome.GONE)
 _NOT_FREED = "its name was that of a directory, or of a file, whose collection or object is not deleted yet"
 _SITUATIONS = np.zeros(len(Change), np.uint8)
 _SITUATIONS[[Change.NEW, Change.RETRY]] = Situation.ABSENT  # but see below for some of the latter
@@ -365,7 +364,7 @@ class Visit:
             return batch, comparison
         was_directory = is_directory(comparison.rows)
         replaced = (was_directory != batch.is_directory()) & ~(was_directory & batch.is_link())
-        replaced &= np.isin(comparison.results["outcome"], _IN_CATALOG) & ~is_unknown(comparison.rows)
+        replaced &= owns_object(comparison.results) & ~is_unknown(comparison.rows)
         if not replaced.any():
             return batch, comparison
         before = EntryBatch(batch.blob, batch.offsets, comparison.rows).select(replaced)

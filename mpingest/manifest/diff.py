@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mpingest.manifest.block import RESULT_DTYPE
 from mpingest.manifest.checkpoint import DirectoryRows
-from mpingest.manifest.states import Change, Outcome
+from mpingest.manifest.states import HAD_OBJECT, Change, Outcome
 from mpingest.scan.entries import ENTRY_DTYPE, TYPE_BITS, EntryBatch, is_directory
 from mpingest.scan.names import NameSlice, bounds, select_names, split_names
 
@@ -30,6 +30,9 @@ _LAST_HASH = np.uint64(2**64 - 1)
 
 HUGE = 1 << 16
 """Rows of a directory from which on memory counts for more than time."""
+
+
+_WITH_OBJECT = (Outcome.DONE, Outcome.UNSETTLED, Outcome.GONE)
 
 
 def compare(
@@ -67,6 +70,16 @@ def compare(
         Change.UNCHANGED,
     )
     return change.astype(np.uint8)
+
+
+def owns_object(results: npt.NDArray[np.void] | np.void) -> npt.NDArray[np.bool_]:
+    """Whether there may be an object that lives and goes with its entry: ``RESULT_DTYPE``, bool, of the same shape.
+
+    Of what failed, where it had been brought in before. What was released has left its object behind for good.
+    """
+    outcome = results["outcome"]
+    failed_later: npt.NDArray[np.bool_] = (outcome == Outcome.FAILED) & np.isin(results["change"], HAD_OBJECT)
+    return np.isin(outcome, _WITH_OBJECT) | failed_later
 
 
 def settled(rows: npt.NDArray[np.void], now_ns: int) -> npt.NDArray[np.bool_]:
