@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mpingest.jobs import directory
 from mpingest.jobs.batch import BatchJob
 from mpingest.jobs.directory import STALE_SECONDS, Holder, JobDirectory
 from mpingest.jobs.spec import JobSpec
@@ -70,7 +71,10 @@ def status(mpingest: CommandLine) -> dict[str, Any]:
     return found
 
 
-def test_a_lock_tells_who_holds_it_until_nobody_touches_it(mpingest: CommandLine, job: JobDirectory) -> None:
+def test_a_lock_tells_who_holds_it_until_nobody_touches_it(
+    mpingest: CommandLine, job: JobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "HEARTBEAT_SECONDS", 3600.0)
     assert status(mpingest)["state"] == "new"
     with job.locked() as lock:
         found = status(mpingest)
