@@ -177,10 +177,13 @@ def all_rows(comm: MPI.Comm | None, row: Counters) -> Counters:
 
 
 def wait_asleep(request: MPI.Request) -> None:
-    """What ``request.Wait`` does, but it does not spin."""
-    backoff = _Backoff()
+    """What ``request.Wait`` does, but it does not spin.
+
+    What takes several rounds of messages goes on only when all ranks look, so each sleeps but a part of what it waited.
+    """
+    began = time.monotonic()
     while not request.Test():
-        time.sleep(backoff.next())
+        time.sleep(min((time.monotonic() - began) / 8, LONGEST_PAUSE))
 
 
 class _Role(Protocol):
