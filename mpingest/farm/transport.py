@@ -1,8 +1,8 @@
 """Drives the state machines: ``run_farm`` and the loops of the two roles.
 
-A loop turns as fast as something happens and else sleeps ever longer, up to 5 ms: no rank spins, and a message is
-noticed within 10 ms. Only the calling thread talks MPI (MPI_THREAD_FUNNELED). What the caller wants done on rank 0
-while the farm runs has a thread of its own, for the loop there does nothing but pass messages.
+A loop turns as fast as messages come and go, else sleeps ever longer, up to 5 ms, unless what runs wakes it: no rank
+spins, and a message is noticed within 10 ms. Only the calling thread talks MPI (MPI_THREAD_FUNNELED). What the caller
+wants done on rank 0 while the farm runs has a thread of its own, for the loop there does nothing but pass messages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WISHES_A_SECOND = 20_000
 _REPORTS_A_SECOND = 1000
 """Reports of mere progress that the coordinator gets at most."""
 FIRST_PAUSE = 50e-6
-"""Seconds for which a loop sleeps when nothing happens; then twice as long each time, up to the next."""
+"""Seconds for which a loop sleeps when no message came; then twice as long each time, up to the next."""
 LONGEST_PAUSE = 5e-3
 
 Counters = npt.NDArray[np.int64]
@@ -177,10 +177,13 @@ def all_rows(comm: MPI.Comm | None, row: Counters) -> Counters:
 
 
 def wait_asleep(request: MPI.Request) -> None:
-    """What ``request.Wait`` does, but it does not spin."""
-    backoff = _Backoff()
+    """What ``request.Wait`` does, but it does not spin.
+
+    What takes several rounds of messages goes on only when all ranks look, so each sleeps but a part of what it waited.
+    """
+    began = time.monotonic()
     while not request.Test():
-        time.sleep(backoff.next())
+        time.sleep(min((time.monotonic() - began) / 8, LONGEST_PAUSE))
 
 
 class _Role(Protocol):
@@ -188,18 +191,18 @@ class _Role(Protocol):
     def finished(self) -> bool: ...
 
     def turn(self) -> bool:
-        """Does what there is to do now; whether there was anything."""
+        """Does what there is to do now; whether messages came or went, so that more may come soon."""
 
     def pause(self, seconds: float) -> None:
         """Sleeps, at most that long."""
 
 
 def _drive(roles: Sequence[_Role]) -> None:
-    """Turns all roles of this process until they have finished; when nothing happens the last one says how to sleep."""
+    """Turns all roles of this process until they have finished; between messages the last one says how to sleep."""
     backoff = _Backoff()
     while not all(role.finished for role in roles):
-        happened = [role.turn() for role in roles]
-        if any(happened):
+        talked = [role.turn() for role in roles]
+        if any(talked):
             backoff.reset()
         else:
             roles[-1].pause(backoff.next())
@@ -344,7 +347,8 @@ class _Working:
         heard = self._hear()
         if self._worker.idle and not heard and not self._worker.owes_slots:
             return self._link.still_sending()
-        happened = [heard, self._collect(), self._begin()]
+        self._collect()
+        self._begin()
         if self._worker.running and self._second.is_over():
             self._look_for_stall()
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
@@ -355,7 +359,7 @@ class _Working:
         if said:
             self._quiet.restart()
         self._link.send(said)
-        return any(happened) or self._link.still_sending()
+        return heard or bool(said) or self._link.still_sending()
 
     def pause(self, seconds: float) -> None:
         if self._worker.running:
@@ -385,24 +389,18 @@ class _Working:
         if self._worker.stopping and (what or time.monotonic() > self._give_up):
             self._worker.abandon(self._executor.abandon())
 
-    def _collect(self) -> bool:
-        happened = False
+    def _collect(self) -> None:
         for event in self._executor.events():
             if isinstance(event, Spawned):
                 self._worker.add(event.units)
             else:
                 self._worker.finish(event.unit)
-            happened = True
-        return happened
 
-    def _begin(self) -> bool:
-        begun = False
+    def _begin(self) -> None:
         while unit := self._worker.take(self._executor.room_for):
             self._executor.begin(unit)
-            begun = True
         if self._worker.waiting and not self._worker.running:
             raise RuntimeError("the executor runs nothing and yet has no room for any unit")
-        return begun
 
 
 class _Backoff:

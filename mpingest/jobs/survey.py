@@ -45,17 +45,20 @@ PLENTY = 2
 """Slices that wait for each other rank before a rank that reads names stats its part of them."""
 WHOLE_SLICES = 4
 """Slices that a directory has to have before others are offered some: what is smaller is done sooner than told."""
+NO_SLOTS, INDIVISIBLE = SlotUse(), Divisible()
 NO_ENTRIES = EntryBatch.build([], [])
 AHEAD_SECONDS = 0.025
-"""How much work threads keep before them: they come to the farm's main loop for more every few ms at best, and what a
-thread has found it counts and records in one go when it runs out of work, which takes as long for little as for much.
-"""
+"""How much work threads keep before them: they come to the farm's main loop for more every few ms at best."""
 SHOWN = 32
 """Directories that wait with the farm at most, for others: more go there as they go, every few ms."""
 PACE_SECONDS = 0.02
 """What is measured for at least, to tell how much work that is."""
 PATIENCE_SECONDS = 1.0
 """How long a thread that may be stuck gets to end."""
+LINGER_SECONDS = 5e-3
+"""How long a thread waits for work before it counts and records what it has found: that takes as long for little as for
+much. So the farm may take units for finished that are not counted yet; all are once the survey is left.
+"""
 _TURN_SECONDS = 5e-3
 """How often the farm asks, at least."""
 _LENGTH = struct.Struct("<I")
@@ -198,7 +201,7 @@ class Survey:
 
     peers:      other ranks to share the work with
     should_end: asked by the main thread every few ms
-    census: what was found; complete once the context is left, which ends the threads
+    census: what was found; complete once the context is left, which ends the threads and raises what was raised in one
     """
 
     def __init__(
@@ -221,6 +224,7 @@ class Survey:
         self._changed = threading.Condition()
         self._news = threading.Event()
         self._counting = threading.Lock()
+        self._counted = np.zeros(4, np.int64)
         self._ending = False
         self._directories: list[bytes] = []  # keys in the order of a table, as a heap: the next one first
         self._slices: deque[_NamesOf] = deque()
@@ -247,10 +251,12 @@ class Survey:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.stop()
         for thread in self._threads:
             thread.join(PATIENCE_SECONDS if self._abandoned else None)
+        if kind is None and self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """Scan nothing more; what is found is kept. From any thread."""
@@ -302,17 +308,16 @@ class Survey:
 
     def counters(self) -> npt.NDArray[np.int64]:
         """Directories and entries counted, failures, whether the rank was told to end; shape (4,)."""
-        census = self.census
-        with self._counting:
-            return np.array([census.directories, census.entries, census.unreadable, self._should_end()], np.int64)
+        self._counted[ENDED] = self._should_end()
+        return self._counted
 
     def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
         """Reading pauses while many slices wait."""
-        with self._changed:
-            eased = waiting_slices < self._slices_at_farm
-            self._slices_at_farm = waiting_slices
-            self._directories_at_farm = waiting_subtrees
-            if eased:
+        eased = waiting_slices < self._slices_at_farm
+        self._slices_at_farm = waiting_slices
+        self._directories_at_farm = waiting_subtrees
+        if eased:
+            with self._changed:
                 self._changed.notify_all()
 
     def allot(self, rates: Rates) -> None:
@@ -324,11 +329,11 @@ class Survey:
 
     def slots(self) -> SlotUse:
         """None."""
-        return SlotUse()
+        return NO_SLOTS
 
     def divisible(self, _worth_seconds: float) -> Divisible:
         """Nothing: what the threads can spare is with the farm already."""
-        return Divisible()
+        return INDIVISIBLE
 
     def divide(self, parts: int) -> list[Unit]:
         """What the threads hold and have not begun, so far as it goes: slices before directories."""
@@ -406,17 +411,22 @@ class Survey:
         with self._changed:
             if (task := self._pop()) is not None:
                 return task
-        self._bring_in(harvest)
-        self._at.pop(threading.get_ident(), None)
-        with self._changed:
+            self._at.pop(threading.get_ident(), None)
             self._idle += 1
-            while (task := self._pop()) is None:
-                self._conclude_if_idle()
-                if self._ending:
-                    return None
-                self._changed.wait()
-            self._idle -= 1
-            return task
+            if (task := self._awaited(LINGER_SECONDS)) is not None:
+                return task
+        self._bring_in(harvest)
+        with self._changed:
+            return self._awaited(None)
+
+    def _awaited(self, seconds: float | None) -> bytes | _NamesOf | None:
+        """What an idle thread is given to do; None at the end, or where nothing changes for so long."""
+        while (task := self._pop()) is None:
+            self._conclude_if_idle()
+            if self._ending or not self._changed.wait(seconds):
+                return None
+        self._idle -= 1
+        return task
 
     def _own_slices(self) -> int:
         """Slices that threads should have at hand: while one reads names, no more than is this rank's part of them."""
@@ -459,6 +469,8 @@ class Survey:
                 self.census.close(path)
             for path in harvest.spoilt:
                 self.census.spoil(path)
+            census = self.census
+            self._counted = np.array([census.directories, census.entries, census.unreadable, False], np.int64)
         if harvest.visited:
             for sink in self._sinks:
                 sink.record(harvest.visited)

@@ -73,7 +73,12 @@ class Figures:
 
 
 class Rank:
-    """A worker's loop. awake: until when it last did something; turn_at: when it turns next, as far as known."""
+    """A worker's loop.
+
+    awake:   until when it last did something
+    spoke:   until when it last sent or received something, since when it looks for messages ever more seldom
+    turn_at: when it turns next, as far as known
+    """
 
     __slots__ = (
         "awake",
@@ -83,6 +88,7 @@ class Rank:
         "number",
         "quiet_until",
         "reader_at",
+        "spoke",
         "turn_at",
         "worker",
         "worker_at",
@@ -94,6 +100,7 @@ class Rank:
         self.executor = SimulatedExecutor(number, work, servers)
         self.inbox: list[tuple[int, bytes]] = []
         self.awake = 0.0
+        self.spoke = 0.0
         self.turn_at = inf
         self.due_at = 0.0
         self.quiet_until = 0.0
@@ -193,7 +200,7 @@ class Simulation:
 
     def _worker_gets(self, at: float, rank: Rank, data: tuple[int, bytes]) -> None:
         rank.inbox.append(data)
-        self._turn_by(rank, noticed(at, rank.awake))
+        self._turn_by(rank, max(rank.awake, noticed(at, rank.spoke)))
 
     def _turn_by(self, rank: Rank, at: float) -> None:
         if at < rank.turn_at:
@@ -286,6 +293,8 @@ class Simulation:
             rank.quiet_until = at + self._worth
             self._at(rank.quiet_until, self._quiet_over, rank)
         rank.awake = end
+        if inbox or said:
+            rank.spoke = end
         self._watch(rank)
         if due and not worker.idle:
             rank.due_at = at + self._interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from mpingest.jobs.pipeline import CHUNK
+from mpingest.jobs.slices import CHUNK
 
 
 @dataclass(frozen=True)
