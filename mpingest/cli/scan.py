@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mpingest.cli.printing import print_found
 from mpingest.cli.scanning import excludes_of, scan_options
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ def scan(
 def _print(found: Found, format: str) -> None:
     from mpingest.jobs import statistics
 
-    if format == "json":
-        print(json.dumps(statistics.to_json(found), indent=1))
-    elif format == "table":
-        for line in statistics.lines(found):
-            print(_printable(line))
-    sys.stdout.flush()
+    if format in ("json", "table"):
+        print_found(format == "json", partial(statistics.to_json, found), partial(statistics.lines, found))
     for line in statistics.troubles(found):
         click.echo(f"mpingest: {_printable(line)}", err=True)
 

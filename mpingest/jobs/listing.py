@@ -58,6 +58,7 @@ def _paths(directory: bytes, entries: EntryBatch) -> list[bytes]:
 class Listing:
     """Writes what is found to a stream (see ``mpingest.jobs.survey.Sink``).
 
+    stream: of ``output``
     root:  as it is to be shown, before the path of each entry
     alone: whether the listing is all that is wanted: then ``OutputClosed`` is raised once nobody reads it
     """
@@ -94,7 +95,7 @@ class Listing:
                 self._stream.write(text)
                 if not text:
                     self._stream.flush()
-            except BrokenPipeError as error:
+            except OutputClosed:
                 self._closed = True
                 if self._alone:
-                    raise OutputClosed("nobody reads the output any more") from error
+                    raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -28,7 +29,7 @@ class CannotWrite(MpingestError):
 
 
 def forgiving(stream: TextIO) -> TextIO:
-    """Stdout or stderr, where what nobody reads any more is forgotten."""
+    """Stdout or stderr, where what nobody reads any more, or has no room, is forgotten: a run does not end for that."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream  # none at all, where it was closed before
     raw = _Forgiving(stream.fileno(), "w", closefd=False)
@@ -42,8 +43,10 @@ class _Forgiving(io.FileIO):
     def write(self, data: ReadableBuffer) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
             _forget(self.fileno())
+            if self.fileno() == _STDOUT and not isinstance(error, BrokenPipeError):
+                print(f"mpingest: stdout: cannot be written: {error.strerror}", file=sys.stderr)
             return super().write(data)
 
 

@@ -7,10 +7,9 @@ import resource
 import shutil
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from mpingest.farm.worker import COORDINATOR
 from mpingest.farm.world import abort_on_error, open_world_if_launched
 from mpingest.jobs.listing import CSV_HEADER, Lines, Listing, csv_rows, paths0
 from mpingest.jobs.manifest_out import ManifestOut, conclude_manifest, manifest_entries
+from mpingest.jobs.output import output, until_closed
 from mpingest.jobs.root import checked_root
 from mpingest.jobs.signals import stops_as_errors, stops_noted
 from mpingest.jobs.survey import ENDED, Sink, Survey, SurveyOptions, subtree
@@ -275,8 +275,10 @@ def _report(scratch: str | None, request: Request, census: Census, table: str | 
 @contextmanager
 def _listing(request: Request) -> Iterator[Listing]:
     """The listing that the user wants, on stdout."""
-    listing = Listing(sys.stdout.buffer, os.fsencode(request.root), LINES[request.format], alone=request.output is None)
-    if request.format == "csv":
-        listing.head(CSV_HEADER)
-    yield listing
-    listing.flush()
+    alone = request.output is None
+    with nullcontext() if alone else until_closed(), output(None) as stream:
+        listing = Listing(stream, os.fsencode(request.root), LINES[request.format], alone=alone)
+        if request.format == "csv":
+            listing.head(CSV_HEADER)
+        yield listing
+        listing.flush()

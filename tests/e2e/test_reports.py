@@ -98,3 +98,17 @@ def test_no_command_complains_of_readers_that_have_seen_enough(
     job = mpingest.job().name
     for words in (["status", job], ["failures", job], ["list"], ["plan", root, target], ["manifest", "show", job]):
         assert unread(mpingest, *words) == (0, ""), words
+
+
+def test_output_without_room_ends_commands_but_no_run(mpingest: CommandLine, make_tree: MakeTree, target: str) -> None:
+    root = make_tree({"file": b"x"})
+    no_room = "mpingest: stdout: cannot be written: No space left on device\n"
+    listing, statistics = (("scan", "--format", format, root) for format in ("csv", "table"))
+    for code, words in ((0, ("start", root, target)), (1, ("list", "--json")), (1, listing), (1, statistics)):
+        with open("/dev/full", "wb") as stdout:
+            command = [sys.executable, "-m", "mpingest", *map(os.fspath, words)]
+            done = subprocess.run(
+                command, env=mpingest.environment, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert (done.returncode, done.stderr) == (code, no_room), words
+    assert mpingest.summary()["total"]["outcome_done"] == 1
