@@ -19,11 +19,13 @@ class Finding:
     """How an entry compares with what the catalog has under its name.
 
     adopted: it is all that its operation wants there; replica: number of ours
+    by_content: found so by its content alone, whatever its modify time
     """
 
     adopted: bool
     situation: Situation = Situation.FOUND
     replica: int = 0
+    by_content: bool = False
 
 
 def compare_content(
@@ -48,7 +50,8 @@ def compare_content(
         return Finding(adopted=False)
     if not doubtful and any(_has_mtime(replica, row) for replica in same_size):
         return Finding(adopted=True)
-    return Finding(adopted=is_of_file(same_size[0].checksum or compute(), path))
+    is_same = is_of_file(same_size[0].checksum or compute(), path)
+    return Finding(adopted=is_same, by_content=is_same)
 
 
 def compare_registration(row: np.void, physical: str, replicas: list[Replica]) -> Finding:

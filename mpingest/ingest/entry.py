@@ -359,7 +359,7 @@ class EntryIngestor:
                 lambda: self.retry.run(lambda: entry.catalog.checksum(entry.logical)),
                 doubtful=doubtful,
             )
-            if finding.adopted and doubtful and self.options.preserve_mtime:
+            if finding.by_content and self.options.preserve_mtime:
                 self._set_mtime(entry)
         else:
             finding = compare_registration(entry.row, self._physical_path(entry), replicas)

@@ -66,6 +66,19 @@ def test_an_object_with_the_time_of_its_file_is_adopted_unread(
     assert_put(session, root, target)
 
 
+def test_an_object_with_the_content_of_its_file_gets_its_time_when_it_is_adopted(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    """A run that was killed before it recorded anything may have put it before its file was touched."""
+    root = make_tree({"file": b"content"})
+    options = ("--operation", "put_sync", "--preserve-mtime", "--ignore-cache")
+    for second in (10**9, 10**9 + 5):
+        os.utime(root / "file", (second, second))
+        mpingest.start(root, target, *options)
+        assert session.data_objects.get(f"{target}/file").modify_time.timestamp() == second
+    assert mpingest.summary()["total"]["bytes_sent"] == 0
+
+
 AS_REPLICA = ("--operation", "register_as_replica_sync", "--resource", "secondResc")
 
 
