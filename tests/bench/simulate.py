@@ -14,7 +14,8 @@ things that must wait for one another (a directory is found by scanning its pare
 after the other); and what the file system's servers can do. ``bound`` says which. Shares are entries of a worker,
 the least and the most, relative to the mean.
 
-Measured with ``--full`` (1,000 entries a worker; ``flat`` as large as the largest directory found):
+Measured with ``--full`` (1,000 entries a worker; ``flat`` as large as the largest directory found), those with 1,024
+but ``flat``, and two with 10,000 (``scan namespace``, ``ingest chains``), again since loops wait for messages:
 
     mode    shape      workers     entries  seconds  effic. bound    messages/s rank 0   steals  shares
     scan    namespace       64      64,000     0.36  82.2% work          4,788   7.7%      394  0.82-1.22
@@ -25,14 +26,14 @@ Measured with ``--full`` (1,000 entries a worker; ``flat`` as large as the large
     ingest  small           64      64,000     8.06  99.1% work            244   0.4%      337  1.00-1.00
     ingest  flat            64  26,646,573  2960.22 100.0% work             19   0.0%    7,515  1.00-1.00
     ingest  chains          64      64,000     7.30  97.7% work            228   0.4%      349  0.89-1.03
-    scan    namespace    1,024   1,024,000     2.12  95.2% servers      14,189  22.9%    6,994  0.94-1.51
-    scan    small        1,024   1,024,000     2.70  97.0% servers       8,845  14.7%    4,259  0.98-1.03
+    scan    namespace    1,024   1,024,000     2.12  95.2% servers      14,307  23.1%    7,010  0.94-1.51
+    scan    small        1,024   1,024,000     2.70  97.0% servers       8,557  14.2%    4,056  0.98-1.02
     scan    flat         1,024  26,646,573    53.38  99.8% path          3,247   5.6%   80,152  0.93-18.84
     scan    chains       1,024   1,024,000     1.94  97.9% servers         811   0.8%      159  0.00-6.40
-    ingest  namespace    1,024   1,024,000     7.66  95.2% work          3,895   6.6%    5,860  0.98-1.04
-    ingest  small        1,024   1,024,000     8.29  98.1% work          3,068   5.3%    4,209  0.99-1.01
+    ingest  namespace    1,024   1,024,000     7.67  95.1% work          3,913   6.6%    5,899  0.98-1.04
+    ingest  small        1,024   1,024,000     8.35  97.5% work          3,064   5.3%    4,148  0.99-1.01
     ingest  flat         1,024  26,646,573   186.03  99.4% work          6,449  10.7%  272,439  1.00-1.01
-    ingest  chains       1,024   1,024,000     7.43  96.0% work          3,612   6.0%    5,597  0.86-1.04
+    ingest  chains       1,024   1,024,000     7.40  96.4% work          3,584   6.0%    5,488  0.86-1.04
     scan    namespace    4,096   4,096,000     8.18  98.7% servers      15,614  25.2%   29,853  0.93-1.66
     scan    small        4,096   4,096,000    11.24  97.6% servers      11,442  19.3%   22,220  0.97-1.05
     scan    flat         4,096  26,646,573    53.56  99.5% path          1,035   1.7%   25,300  0.87-76.50
@@ -41,14 +42,14 @@ Measured with ``--full`` (1,000 entries a worker; ``flat`` as large as the large
     ingest  small        4,096   4,096,000    11.70  93.8% servers       9,981  16.6%   23,481  0.95-1.07
     ingest  flat         4,096  26,646,573    53.76  99.2% path         37,639  67.5% 1,224,489  0.99-1.16
     ingest  chains       4,096   4,096,000     8.90  85.5% servers      22,550  37.1%   53,029  0.13-1.22
-    scan    namespace   10,000  10,000,000    19.83  99.4% servers      16,203  26.2%   75,430  0.93-1.76
+    scan    namespace   10,000  10,000,000    19.84  99.4% servers      16,197  26.1%   75,403  0.93-1.80
     scan    small       10,000  10,000,000    25.94  97.6% servers      10,340  17.3%   47,239  0.98-1.03
     scan    flat        10,000  26,646,573    53.56  99.5% path          1,258   2.0%   25,318  0.75-186.56
     scan    chains      10,000  10,000,000    18.65  99.6% servers         842   0.8%    1,561  0.00-6.40
     ingest  namespace   10,000  10,000,000    20.95  94.1% servers      14,675  23.6%   77,600  0.54-1.86
     ingest  small       10,000  10,000,000    25.99  97.4% servers       8,859  14.8%   44,122  0.98-1.04
     ingest  flat        10,000  26,646,573    54.41  98.0% path          8,084  14.2%  266,616  0.88-2.86
-    ingest  chains      10,000  10,000,000    19.41  95.7% servers      17,591  29.9%  146,825  0.05-1.50
+    ingest  chains      10,000  10,000,000    19.41  95.7% servers      17,538  29.8%  145,506  0.05-1.50
     scan    namespace   16,384  16,384,000    32.47  99.5% servers      16,397  26.5%  125,179  0.93-1.84
     scan    small       16,384  16,384,000    42.44  97.4% servers       9,599  16.2%   67,951  0.98-1.04
     scan    flat        16,384  26,646,573    53.54  99.5% path          1,500   2.3%   25,498  0.61-305.36
