@@ -17,7 +17,7 @@ def main() -> None:
     """
     from mpingest.cli.root import cli
     from mpingest.farm.world import is_first_rank
-    from mpingest.jobs.output import forgiving
+    from mpingest.jobs.output import CannotWrite, check_written, forgiving
 
     sys.stdout, sys.stderr = forgiving(sys.stdout), forgiving(sys.stderr)
     try:
@@ -32,4 +32,9 @@ def main() -> None:
         if is_first_rank():
             click.echo(f"mpingest: {error}", err=True)
         sys.exit(error.exit_code)
+    finally:
+        try:
+            check_written()
+        except CannotWrite as error:
+            click.echo(f"mpingest: {error}", err=True)
     sys.exit(code)

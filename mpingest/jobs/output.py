@@ -40,14 +40,29 @@ def forgiving(stream: TextIO) -> TextIO:
 
 
 class _Forgiving(io.FileIO):
+    trouble: OSError | None = None
+
     def write(self, data: ReadableBuffer) -> int:
         try:
             return super().write(data)
         except OSError as error:
             _forget(self.fileno())
-            if self.fileno() == _STDOUT and not isinstance(error, BrokenPipeError):
-                print(f"mpingest: stdout: cannot be written: {error.strerror}", file=sys.stderr)
+            if not isinstance(error, BrokenPipeError):
+                self.trouble = error
             return super().write(data)
+
+
+def check_written() -> None:
+    """Raises CannotWrite, once, where stdout had no room for something."""
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        return
+    stdout.flush()
+    buffer = getattr(stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    if isinstance(raw, _Forgiving) and raw.trouble:
+        error, raw.trouble = raw.trouble, None
+        raise CannotWrite(f"stdout: cannot be written: {error.strerror}")
 
 
 @contextmanager
