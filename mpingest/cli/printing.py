@@ -14,5 +14,10 @@ def print_found(as_json: bool, to_json: Callable[[], Any], lines: Callable[[], I
     from mpingest.jobs.output import check_written
 
     for line in [json.dumps(to_json(), indent=1)] if as_json else lines():
-        click.echo(line.encode(errors="backslashreplace").decode())
+        click.echo(printable(line))
     check_written()
+
+
+def printable(line: str) -> str:
+    """The same, with what is no text, as names may hold it, escaped."""
+    return line.encode(errors="backslashreplace").decode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mpingest.cli.printing import print_found
+from mpingest.cli.printing import print_found, printable
 from mpingest.cli.scanning import excludes_of, scan_options
 
 if TYPE_CHECKING:
@@ -99,8 +99,4 @@ def _print(found: Found, format: str) -> None:
     if format in ("json", "table"):
         print_found(format == "json", partial(statistics.to_json, found), partial(statistics.lines, found))
     for line in statistics.troubles(found):
-        click.echo(f"mpingest: {_printable(line)}", err=True)
-
-
-def _printable(line: str) -> str:
-    return line.encode(errors="backslashreplace").decode()
+        click.echo(f"mpingest: {printable(line)}", err=True)
