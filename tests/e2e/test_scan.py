@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -24,6 +23,7 @@ from mpingest.manifest.states import DirectoryState, Outcome
 from mpingest.scan.entries import stat_row
 from tests.bench._latency import build_shim, delayed
 from tests.conftest import mpiexec, powerless
+from tests.e2e.worlds import commands_below
 
 MakeTree = Callable[[dict[str, bytes]], Path]
 Completed = subprocess.CompletedProcess
@@ -430,25 +430,11 @@ def test_a_signal_to_any_rank_ends_them_all(scan: Scan, make_tree: MakeTree) -> 
     root = make_tree({f"dir{number % 200}/file{number}": b"" for number in range(4000)})
     running = scan.begin("--format", "json", "--max-stat-rate", "400", root, ranks=3)
     time.sleep(2)
-    os.kill(ranks_below(running.pid)[-1], signal.SIGTERM)
+    os.kill(commands_below(running.pid, b"mpingest\0scan")[-1], signal.SIGTERM)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 75
     assert b"mpingest: stopped by SIGTERM" in err
     assert 0 < json.loads(out)["entries"] < 4000
-
-
-def ranks_below(launcher: int) -> list[int]:
-    """Processes of the command that a launcher has started, in order of their start."""
-    parents = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            parents[int(name)] = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
-
-    def is_below(process: int) -> bool:
-        return process == launcher or is_below(parents.get(process, 0)) if process else False
-
-    scanning = (pid for pid in parents if b"mpingest\0scan" in Path("/proc", str(pid), "cmdline").read_bytes())
-    return sorted(pid for pid in scanning if pid != launcher and is_below(pid))
 
 
 @RANKS

@@ -65,7 +65,7 @@ class Meddling:
             if self.appends:
                 tree.append(name, random.randbytes(100), look_back=True)
             else:
-                tree.write(name, random.randbytes(file.stat().st_size), look_back=True)
+                tree.write(name, random.randbytes(file.stat().st_size + random.choice((0, 0, 1))), look_back=True)
 
 
 def looking_back(is_unchanged: Callable[..., bool], meddling: Meddling) -> Callable[..., bool]:
