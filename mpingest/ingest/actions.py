@@ -33,6 +33,8 @@ class Request(Enum):
     """What is asked of the zone."""
 
     NOTHING = auto()
+    KEEP = auto()
+    """Nothing, and what is recorded stays, too: the object is what the file was then, and may have to follow later."""
     REGISTER = auto()
     UPDATE = auto()
     """Size and mtime of our replica, as its number is recorded."""
@@ -67,6 +69,7 @@ class Action:
 
 
 _LEAVE = Action(Request.NOTHING, Hook.NONE)
+_KEEP = Action(Request.KEEP, Hook.NONE)
 _HOOKS_ONLY = Action(Request.NOTHING, Hook.MODIFY)
 _PUT = Action(Request.PUT, Hook.CREATE)
 _OVERWRITE = Action(Request.OVERWRITE, Hook.MODIFY)
@@ -99,7 +102,7 @@ ACTIONS: dict[Operation, dict[Situation, Action]] = {
         Situation.ABSENT: _PUT,
         Situation.FOUND: _OVERWRITE,
         Situation.ELSEWHERE: _OVERWRITE,
-        Situation.CHANGED: _LEAVE,
+        Situation.CHANGED: _KEEP,
         Situation.UNSETTLED: _OVERWRITE,
         Situation.METADATA: _HOOKS_ONLY,
         Situation.MOVED: _LEAVE,

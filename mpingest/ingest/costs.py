@@ -20,6 +20,7 @@ from mpingest.scan.entries import TYPE_BITS
 
 REQUESTS = {
     Request.NOTHING: 0,
+    Request.KEEP: 0,
     Request.REGISTER: 1,
     Request.UPDATE: 1,
     Request.RELOCATE: 1,

@@ -466,6 +466,8 @@ class EntryIngestor:
     def _send(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
         if request is Request.NOTHING:
             return Result(Outcome.DONE, known.replica)
+        if request is Request.KEEP:
+            return Result(Outcome.SKIPPED, known.replica, unrecorded=True)
         collection = entry.logical.rpartition("/")[0]
         if self.handler.has("collection_for"):
             self.collections.ensure(entry.catalog, self.retry, collection)

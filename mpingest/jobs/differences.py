@@ -284,7 +284,8 @@ def _of_object(sides: Sides, claim: Claim) -> _Found | None:
         culprit = ours or replicas[0]
         return _kind_of(culprit), _described(replicas), overwrite(culprit.number)
     if sides.has_changed:
-        return _changed(sides)
+        kind, says, mark = _changed(sides)
+        return kind, says + _LEFT.get(claim.operation, ""), mark
     return _attributes(sides, claim, ours) or _siblings(replicas, claim)
 
 
@@ -301,6 +302,7 @@ def _attributes(sides: Sides, claim: Claim, ours: Replica) -> _Found | None:
     return None
 
 
+_LEFT = {Operation.PUT: "; operation put keeps what is there: put_sync sends it"}
 _KEPT = {Operation.PUT: "; operation put keeps what is there: put_sync with --ignore-cache overwrites it"}
 
 

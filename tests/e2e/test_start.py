@@ -153,11 +153,28 @@ def test_put_leaves_changed_files_alone(
     make_tree({"a": b"other", "c": b"three"})
     settle()
     zone.reset_counts()
-    mpingest.start(root, target, "--operation", "put")
+    total = mpingest.start(root, target, "--operation", "put")["total"]
+    assert (total["outcome_skipped"], total["outcome_done"]) == (1, 1)
     assert zone.catalog_changes().total() == 1
     with session.data_objects.open(f"{target}/a", "r") as stored:
         assert stored.read() == b"one"
     assert sorted(objects_below(session, target)) == ["a", "b", "c"]
+
+
+def test_what_put_has_left_alone_is_sent_once_the_job_goes_on_with_put_sync(
+    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
+) -> None:
+    root = make_tree({"grown": b"one", "gone": b"two"})
+    mpingest.start(root, target, "--operation", "put")
+    settle()
+    make_tree({"grown": b"longer", "gone": b"longer"})
+    settle()
+    mpingest.start(root, target, "--operation", "put")
+    (root / "gone").unlink()
+    settle()
+    mpingest.start(root, target, "--operation", "put_sync", "--delete-mode", "no_trash")
+    assert_put(session, root, target)
+    assert sorted(objects_below(session, target)) == ["grown"]
 
 
 def test_a_large_file_is_streamed(

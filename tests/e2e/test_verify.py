@@ -346,11 +346,13 @@ def test_put_keeps_what_was_put_once(
     assert verify.kinds() == {"changed": {"file"}, "missing": {"lost"}}
     settle()
     mpingest.start(root, target, "--operation", "put")
-    assert verify.kinds("--repair") == {"size": {"file"}, "missing": {"lost"}}
+    assert verify.kinds("--repair") == {"changed": {"file"}, "missing": {"lost"}}
     assert {each["path"]: each["marked"] for each in verify.last} == {"file": False, "lost": True}
     mpingest.start(root, target, "--operation", "put")
-    assert verify.kinds() == {"size": {"file"}}
+    assert verify.kinds() == {"changed": {"file"}}
     assert "put_sync" in verify.last[0]["says"]
+    mpingest.start(root, target, "--operation", "put_sync")
+    verify()
 
 
 def test_names_that_are_not_utf8(
