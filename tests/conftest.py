@@ -24,8 +24,12 @@ FULL = "MPINGEST_TEST_FULL" in os.environ
 only_full = pytest.mark.skipif(not FULL, reason="long: MPINGEST_TEST_FULL=1 runs it")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast ones first: what runs the whole program comes last. Workers share out files; one has the cluster."""
+    """Fast ones first: what runs the whole program comes last. Workers share out files; one has the cluster.
+
+    First of all, for xdist looks at the groups in this hook, too.
+    """
     items.sort(key=lambda item: "e2e" in item.path.parts)
     for item in items:
         place = item.path.parent if "slurm" in item.path.parts else item.path
