@@ -13,7 +13,7 @@ class Operation(Enum):
     ======================== =============== ================ ============= ========= =============== =================
     REGISTER_SYNC            register/create update/modify    -/modify      -         register/create unregister/delete
     REGISTER_AS_REPLICA_SYNC register/create update/modify    -/modify      -         register/create unregister/delete
-    PUT                      put/create      keep             -/modify      -         put/create      -
+    PUT                      put/create      -                -/modify      -         put/create      -
     PUT_SYNC                 put/create      overwrite/modify -/modify      -         put/create      unlink/delete
     PUT_APPEND               put/create      append/modify    -/modify      -         put/create      unlink/delete
     NO_OP                    -/create        -/modify         -/modify      -         -/create        -
@@ -29,7 +29,7 @@ class Operation(Enum):
     more (fails where there is none),
     REGISTER_AS_REPLICA_SYNC registers one more replica, PUT keeps an object that is good, PUT_SYNC and PUT_APPEND
     overwrite it. What a first run finds in the collection it knows before it asks, and calls the hooks for modify.
-    keep: the object, and what is recorded, stay as they are, so that PUT_SYNC takes it should the job go on with that.
+    What PUT leaves alone stays recorded as it was, so that PUT_SYNC takes it, should the job go on with that.
     update: size and mtime of the one replica meant. append: the new end alone, where file and object are else what
     they were; otherwise all of it. unlink: into the trash or not. How many requests each takes: see
     ``mpingest.ingest.costs``.

@@ -34,7 +34,7 @@ class Request(Enum):
 
     NOTHING = auto()
     KEEP = auto()
-    """Nothing, and what is recorded stays, too: the object is what the file was then, and may have to follow later."""
+    """Nothing, and what is recorded stays, too: the object is what the file was, and may have to follow it later."""
     REGISTER = auto()
     UPDATE = auto()
     """Size and mtime of our replica, as its number is recorded."""

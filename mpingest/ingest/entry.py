@@ -69,6 +69,7 @@ class IngestOptions:
     checksum:         the catalog is to have a checksum of each object, verified where content is sent
     preserve_mtime:   objects whose content is sent get the modify time of their files
     register_special: register sockets, pipes and devices, too
+    takes_away:       files go once their objects are proven to hold them: that proof tells of those that ``put`` leaves
     """
 
     resource: str | None = None
@@ -76,6 +77,7 @@ class IngestOptions:
     checksum: bool = False
     preserve_mtime: bool = False
     register_special: bool = False
+    takes_away: bool = False
 
 
 REFUSALS = (UnusableName, HandlerFailure, SourceError, Conflict, UnusableUser, TookTooLong)
@@ -464,10 +466,10 @@ class EntryIngestor:
         return done
 
     def _send(self, request: Request, entry: Entry, operation: Operation, known: Known) -> Result:
-        if request is Request.NOTHING:
-            return Result(Outcome.DONE, known.replica)
-        if request is Request.KEEP:
+        if request is Request.KEEP and not self.options.takes_away:
             return Result(Outcome.SKIPPED, known.replica, unrecorded=True)
+        if request in (Request.NOTHING, Request.KEEP):
+            return Result(Outcome.DONE, known.replica)
         collection = entry.logical.rpartition("/")[0]
         if self.handler.has("collection_for"):
             self.collections.ensure(entry.catalog, self.retry, collection)

@@ -124,7 +124,12 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions, ending: Ending |
             profile_log = open_log(run.profile, options.profile, rank, spec.name, run.number)
             profile = Profile(subjects, stack.enter_context(profile_log))
         how = IngestOptions(
-            resource, opened.hierarchies, options.checksum, options.preserve_mtime, options.register_special
+            resource,
+            opened.hierarchies,
+            options.checksum,
+            options.preserve_mtime,
+            options.register_special,
+            options.after_ingest.takes_away,
         )
         ingestor = EntryIngestor(subjects, retry_policy(subjects.users.own, spec.target, options, ending), how)
         failures = open(os.path.join(run.rank_failures, f"rank{rank:05d}.jsonl"), "a", encoding="utf-8")  # noqa: SIM115

@@ -80,7 +80,7 @@ def test_what_is_done_about_a_change_is_what_the_docs_say(operation: Operation, 
         assert expected == ("-", "")
         return
     action = ACTIONS[operation][Situation(int(_situations(files, comparison)[0]))]
-    sent = "-" if action.request is Request.NOTHING else action.request.name.lower()
+    sent = "-" if action.request in (Request.NOTHING, Request.KEEP) else action.request.name.lower()
     assert (sent, action.hook.value.removeprefix("data_obj_")) == expected
 
 
