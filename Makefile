@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS := $(shell echo $$(( $$(nproc) < 4 ? $$(nproc) : 4 )))
 
+# Tests start thousands of processes: none is to compile anew what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test bench lint format clean
 
 demo: $(READY)

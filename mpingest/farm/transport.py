@@ -1,13 +1,16 @@
 """Drives the state machines: ``run_farm`` and the loops of the two roles.
 
 A loop turns as fast as messages come and go, else sleeps ever longer, up to 5 ms, unless what runs wakes it: no rank
-spins, and a message is noticed within 10 ms. Only the calling thread talks MPI (MPI_THREAD_FUNNELED). What the caller
-wants done on rank 0 while the farm runs has a thread of its own, for the loop there does nothing but pass messages.
+spins, and a message is noticed within 10 ms. On a host with more ranks than cores a busy rank looks more seldom: each
+look takes a core from others, and their caches. Only the calling thread talks MPI (MPI_THREAD_FUNNELED). What the
+caller wants done on rank 0 while the farm runs has a thread of its own, for the loop there does nothing but pass
+messages.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -39,6 +42,10 @@ _REPORTS_A_SECOND = 1000
 FIRST_PAUSE = 50e-6
 """Seconds for which a loop sleeps when no message came; then twice as long each time, up to the next."""
 LONGEST_PAUSE = 5e-3
+RARE_PAUSE = 20e-3
+"""The longest one of a busy rank where many share a core, and of one that has waited for others for long."""
+_SENDING_PAUSE = 0.5e-3
+"""The longest one while a message is under way."""
 
 Counters = npt.NDArray[np.int64]
 _NO_LIMITS = Limits()
@@ -126,9 +133,11 @@ def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> Fa
 def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, wishes: _Wishes) -> FarmResult:
     link = MpiLink(comm)
     if comm.rank != COORDINATOR:
-        working = _Working(Worker(), link, _required(executor), wishes, workers=comm.size - 1)
+        longest = busy_pause(_ranks_here(comm), os.cpu_count() or 1)
+        working = _Working(Worker(), link, _required(executor), wishes, workers=comm.size - 1, busy_pause=longest)
         _drive([working])
         return _concluded(comm, working.share, False, [])
+    _ranks_here(comm)
     with _Observer(wishes) as observer:
         coordinator = Coordinator(range(1, comm.size), roots)
         coordinating = _Coordinating(coordinator, link, observer, wishes, workers=comm.size - 1)
@@ -143,6 +152,21 @@ def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tu
     if stopped:  # else there is nothing to tell
         stalled = comm.bcast(stalled, COORDINATOR)
     return _checked(rows[:, :-1], stopped, stalled)
+
+
+def _ranks_here(comm: MPI.Comm) -> int:
+    """How many ranks there are on this host. Collective."""
+    from mpi4py import MPI
+
+    host = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    ranks = host.size
+    host.Free()
+    return ranks
+
+
+def busy_pause(ranks: int, cores: int) -> float:
+    """The longest pause, in seconds, of a rank that has something to do, on a host with so many ranks and cores."""
+    return min(max(1.0, ranks / cores) * LONGEST_PAUSE, RARE_PAUSE)
 
 
 def worth_seconds(workers: int) -> float:
@@ -179,19 +203,24 @@ def all_rows(comm: MPI.Comm | None, row: Counters) -> Counters:
 def wait_asleep(request: MPI.Request) -> None:
     """What ``request.Wait`` does, but it does not spin.
 
-    What takes several rounds of messages goes on only when all ranks look, so each sleeps but a part of what it waited.
+    What takes several rounds of messages goes on only when all ranks look, so each sleeps but a part of what it waited:
+    an eighth up to 5 ms, then, while it may be long, a 200th up to 20 ms.
     """
     began = time.monotonic()
     while not request.Test():
-        time.sleep(min((time.monotonic() - began) / 8, LONGEST_PAUSE))
+        waited = time.monotonic() - began
+        time.sleep(min(waited / 8, max(LONGEST_PAUSE, min(waited / 200, RARE_PAUSE))))
 
 
 class _Role(Protocol):
     @property
     def finished(self) -> bool: ...
 
+    @property
+    def longest_pause(self) -> float: ...
+
     def turn(self) -> bool:
-        """Does what there is to do now; whether messages came or went, so that more may come soon."""
+        """Does what there is to do now; whether a message came or was sent, so that more may come soon."""
 
     def pause(self, seconds: float) -> None:
         """Sleeps, at most that long."""
@@ -205,7 +234,7 @@ def _drive(roles: Sequence[_Role]) -> None:
         if any(talked):
             backoff.reset()
         else:
-            roles[-1].pause(backoff.next())
+            roles[-1].pause(backoff.next(roles[-1].longest_pause))
 
 
 class _Observer:
@@ -314,7 +343,11 @@ class _Coordinating:
             self._link.send(self._coordinator.allot(limits))
         if self._should_stop and self._should_stop():
             self._link.send(self._coordinator.stop())
-        return heard or self._link.still_sending()
+        return heard
+
+    @property
+    def longest_pause(self) -> float:
+        return _SENDING_PAUSE if self._link.still_sending() else LONGEST_PAUSE
 
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -323,7 +356,16 @@ class _Coordinating:
 class _Working:
     """The loop of a worker."""
 
-    def __init__(self, worker: Worker, link: Link, executor: Executor, wishes: _Wishes, workers: int) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        link: Link,
+        executor: Executor,
+        wishes: _Wishes,
+        *,
+        workers: int,
+        busy_pause: float = LONGEST_PAUSE,
+    ) -> None:
         self._worker = worker
         self._link = link
         self._executor = executor
@@ -334,6 +376,7 @@ class _Working:
         self._report = _Interval(report_seconds(workers))
         self._quiet = _Interval(worth_seconds(workers))
         self._worth = worth_seconds(workers)
+        self._busy_pause = busy_pause
 
     @property
     def finished(self) -> bool:
@@ -346,7 +389,7 @@ class _Working:
     def turn(self) -> bool:
         heard = self._hear()
         if self._worker.idle and not heard and not self._worker.owes_slots:
-            return self._link.still_sending()
+            return False
         self._collect()
         self._begin()
         if self._worker.running and self._second.is_over():
@@ -359,7 +402,13 @@ class _Working:
         if said:
             self._quiet.restart()
         self._link.send(said)
-        return heard or bool(said) or self._link.still_sending()
+        return heard or bool(said)
+
+    @property
+    def longest_pause(self) -> float:
+        if self._link.still_sending():
+            return _SENDING_PAUSE
+        return self._busy_pause if self._worker.running else LONGEST_PAUSE
 
     def pause(self, seconds: float) -> None:
         if self._worker.running:
@@ -404,7 +453,7 @@ class _Working:
 
 
 class _Backoff:
-    """Ever longer pauses, in seconds: none at first, then doubling up to the longest."""
+    """Ever longer pauses, in seconds: none at first, then doubling up to what is said."""
 
     def __init__(self) -> None:
         self.reset()
@@ -412,9 +461,9 @@ class _Backoff:
     def reset(self) -> None:
         self._pause = 0.0
 
-    def next(self) -> float:
-        pause = self._pause
-        self._pause = min(max(FIRST_PAUSE, 2 * pause), LONGEST_PAUSE)
+    def next(self, longest: float) -> float:
+        pause = min(self._pause, longest)
+        self._pause = max(FIRST_PAUSE, 2 * pause)
         return pause
 
 

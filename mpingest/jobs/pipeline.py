@@ -403,8 +403,10 @@ class Pipeline:
                     self._ingesting += 1
                     return partial(self._counted, task)
                 if number and number >= self.sessions:
-                    self._scannable.wait()
-                elif not self._changed.wait(timeout=self._nap()):
+                    awaited, nap = self._scannable, SEAL_CHECK_SECONDS
+                else:
+                    awaited, nap = self._changed, self._nap()
+                if not awaited.wait(timeout=nap):
                     return self.tools.tidy_up
             return None
 

@@ -298,20 +298,23 @@ def test_connections_that_nobody_uses_are_closed(
 ) -> None:
     """While one entry takes long, the other thread's connection goes."""
     root = make_tree({"one/a": b"", "two/slow": b""})
-    handler = tmp_path / "handler.py"
+    handler, go_on = tmp_path / "handler.py", tmp_path / "go on"
     handler.write_text(
-        "import time\n"
+        "import os, time\n"
         "from irods_capability_automated_ingest.core import Core\n"
         "class event_handler(Core):\n"
         "    @staticmethod\n"
         "    def pre_data_obj_create(module, logger, session, meta, *args, **options):\n"
-        "        if meta['path'].endswith('slow'):\n"
-        "            time.sleep(12)\n"
+        f"        while meta['path'].endswith('slow') and not os.path.exists({str(go_on)!r}):\n"
+        "            time.sleep(0.1)\n"
     )
     command = [sys.executable, "-m", "mpingest", "start", "--irods-idle-disconnect-seconds", "1", "--event-handler"]
     with subprocess.Popen([*command, str(handler), str(root), target], env=mpingest.environment) as process:
         wait_until(lambda: session.data_objects.exists(f"{target}/one/a"))
         own = 1
-        wait_until(lambda: zone.stats()["connections"] <= own, seconds=11)
-        assert process.poll() is None
+        try:
+            wait_until(lambda: zone.stats()["connections"] <= own)
+            assert process.poll() is None
+        finally:
+            go_on.touch()
         assert process.wait(60) == 0

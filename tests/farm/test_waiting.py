@@ -15,7 +15,7 @@ from mpingest.farm.units import Unit, UnitKind
 from .toys import ToyExecutor
 
 
-@pytest.mark.parametrize("milliseconds", [0.3, 2.0, 7.0, 60.0])
+@pytest.mark.parametrize("milliseconds", [0.3, 2.0, 7.0, 60.0, 900.0, 60_000.0])
 def test_a_request_is_noticed_soon_after_it_is_done(monkeypatch: pytest.MonkeyPatch, milliseconds: float) -> None:
     """In the time that the wait took so far: of many rounds, each would come later and later otherwise."""
     now = 0.0
@@ -33,7 +33,12 @@ def test_a_request_is_noticed_soon_after_it_is_done(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
     transport.wait_asleep(SimpleNamespace(Test=done))
     assert now <= 1.2 * milliseconds / 1e3
-    assert looks < 80
+    assert looks < 80 + min(milliseconds, 1000) / 5 + milliseconds / 15
+
+
+@pytest.mark.parametrize(("ranks", "cores", "milliseconds"), [(3, 4, 5), (64, 64, 5), (9, 4, 11.25), (65, 2, 20)])
+def test_a_busy_rank_looks_more_seldom_where_ranks_share_cores(ranks: int, cores: int, milliseconds: float) -> None:
+    assert transport.busy_pause(ranks, cores) == pytest.approx(milliseconds / 1e3)
 
 
 class TurnsCounted(ToyExecutor):
