@@ -72,16 +72,6 @@ def deal(comm: MPI.Comm | None, tasks: Sequence[Callable[[], Answer]]) -> list[A
     return [answers[index] for index in range(len(tasks))]
 
 
-def ranks_of_host(comm: MPI.Comm | None) -> MPI.Comm | None:
-    """A communicator of the ranks that run on this rank's host, None where it is all alone. Collective."""
-    if comm is None:
-        return None
-    from mpi4py import MPI
-
-    host = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    return host if host.size > 1 else None
-
-
 def merge_on_first(comm: MPI.Comm | None, mine: Mergeable) -> None:
     """Merge what all ranks have counted into that of rank 0; that of the others may be merged in part. Collective.
 

@@ -29,6 +29,7 @@ from mpingest.farm.messages import ProtocolError
 from mpingest.farm.share import SHARE_DTYPE, Share
 from mpingest.farm.units import Unit
 from mpingest.farm.worker import COORDINATOR, Worker
+from mpingest.farm.world import ranks_of_host
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -131,13 +132,12 @@ def _run_alone(roots: Sequence[Unit], executor: Executor, wishes: _Wishes) -> Fa
 
 
 def _run_rank(comm: MPI.Comm, roots: Sequence[Unit], executor: Executor | None, wishes: _Wishes) -> FarmResult:
-    link = MpiLink(comm)
+    link, ranks = MpiLink(comm), _ranks_here(comm)
     if comm.rank != COORDINATOR:
-        longest = busy_pause(_ranks_here(comm), os.cpu_count() or 1)
+        longest = busy_pause(ranks, os.cpu_count() or 1)
         working = _Working(Worker(), link, _required(executor), wishes, workers=comm.size - 1, busy_pause=longest)
         _drive([working])
         return _concluded(comm, working.share, False, [])
-    _ranks_here(comm)
     with _Observer(wishes) as observer:
         coordinator = Coordinator(range(1, comm.size), roots)
         coordinating = _Coordinating(coordinator, link, observer, wishes, workers=comm.size - 1)
@@ -156,9 +156,9 @@ def _concluded(comm: MPI.Comm, share: Share, stopped: bool, stalled: Sequence[tu
 
 def _ranks_here(comm: MPI.Comm) -> int:
     """How many ranks there are on this host. Collective."""
-    from mpi4py import MPI
-
-    host = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    host = ranks_of_host(comm)
+    if host is None:
+        return 1
     ranks = host.size
     host.Free()
     return ranks

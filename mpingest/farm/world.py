@@ -62,6 +62,19 @@ def _be_scheduled_as_batch() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
+def ranks_of_host(comm: MPI.Comm | None) -> MPI.Comm | None:
+    """A communicator of the ranks that run on this rank's host, None where it is all alone. Collective."""
+    if comm is None:
+        return None
+    from mpi4py import MPI
+
+    host = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    if host.size > 1:
+        return host
+    host.Free()
+    return None
+
+
 _LAUNCHERS = (
     "OMPI_",
     "PMI",

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mpingest.errors import ExitCode, MpingestError
-from mpingest.farm.collective import merge_on_first, on_first, ranks_of_host
+from mpingest.farm.collective import merge_on_first, on_first
 from mpingest.farm.limits import Limits, Rates
 from mpingest.farm.transport import run_farm, wait_asleep
 from mpingest.farm.worker import COORDINATOR
-from mpingest.farm.world import abort_on_error, open_world_if_launched
+from mpingest.farm.world import abort_on_error, open_world_if_launched, ranks_of_host
 from mpingest.jobs import tally
 from mpingest.jobs.directory import JobDirectory, attributes_of
 from mpingest.jobs.forecast import Forecast

@@ -79,7 +79,7 @@ def test_small_directories_go_together(
     )
     summary = mpingest.start(root, target, *PUT, ranks=ranks)
     assert assert_put(session, root, target) == summary["total"]["outcome_done"] == 602
-    assert zone.counts()["DATA_OBJ_PUT_AN"] < 400
+    assert zone.counts()["DATA_OBJ_PUT_AN"] < 200
     assert bundles_sent(zone) > 0
     settle()
     assert mpingest.start(root, target, *PUT, ranks=ranks)["total"]["requests"] == 0

@@ -144,37 +144,26 @@ def test_without_the_checkpoint_nothing_is_done_twice(
     assert_registered(session, root, target)
 
 
-def test_put_leaves_changed_files_alone(
+def test_put_leaves_changed_files_alone_until_the_job_goes_on_with_put_sync(
     mpingest: CommandLine, make_tree: MakeTree, zone: EmbeddedZone, session: iRODSSession, target: str
 ) -> None:
-    root = make_tree({"a": b"one", "b": b"two"})
+    root = make_tree({"a": b"one", "b": b"two", "gone": b"two"})
     mpingest.start(root, target, "--operation", "put")
     settle()
-    make_tree({"a": b"other", "c": b"three"})
+    make_tree({"a": b"other", "c": b"three", "gone": b"longer"})
     settle()
     zone.reset_counts()
     total = mpingest.start(root, target, "--operation", "put")["total"]
-    assert (total["outcome_skipped"], total["outcome_done"]) == (1, 1)
+    assert (total["outcome_skipped"], total["outcome_done"]) == (2, 1)
     assert zone.catalog_changes().total() == 1
     with session.data_objects.open(f"{target}/a", "r") as stored:
         assert stored.read() == b"one"
-    assert sorted(objects_below(session, target)) == ["a", "b", "c"]
-
-
-def test_what_put_has_left_alone_is_sent_once_the_job_goes_on_with_put_sync(
-    mpingest: CommandLine, make_tree: MakeTree, session: iRODSSession, target: str
-) -> None:
-    root = make_tree({"grown": b"one", "gone": b"two"})
-    mpingest.start(root, target, "--operation", "put")
-    settle()
-    make_tree({"grown": b"longer", "gone": b"longer"})
-    settle()
-    mpingest.start(root, target, "--operation", "put")
+    assert sorted(objects_below(session, target)) == ["a", "b", "c", "gone"]
     (root / "gone").unlink()
     settle()
     mpingest.start(root, target, "--operation", "put_sync", "--delete-mode", "no_trash")
     assert_put(session, root, target)
-    assert sorted(objects_below(session, target)) == ["grown"]
+    assert sorted(objects_below(session, target)) == ["a", "b", "c"]
 
 
 def test_a_large_file_is_streamed(
