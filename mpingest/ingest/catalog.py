@@ -10,10 +10,9 @@ import logging
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from irods.exception import NetworkException
@@ -47,7 +46,7 @@ from mpingest.ingest.statuses import (
     RequestError,
     login_error,
 )
-from mpingest.ingest.traffic import MUCH_CONTENT, Kind, Traffic
+from mpingest.ingest.traffic import MUCH_CONTENT, Gate, Kind, Traffic
 from mpingest.ingest.wire import Reply, Streamed, exchange
 
 DATA_OBJ_OPEN = 602
@@ -424,14 +423,11 @@ class Catalog:
         with self.lease() as lease:
             return self.send(lease, api, message, stream, accept=accept)
 
-    @contextmanager
-    def lease(self, *, waits: bool = True) -> Iterator[Lease]:
-        """A connection for requests that belong together. Raises Interrupted, and Full: see ``Gate.inside``."""
+    def lease(self, *, waits: bool = True) -> Lease:
+        """A connection for requests that belong together. Entering it raises Interrupted, and Full: see ``Gate``."""
         if self.deadline:
             self.deadline.left()
-        gate = self.traffic.gate
-        with gate.inside(self.session, partial(Lease, self.session), waits=waits) as connection, connection as lease:
-            yield lease
+        return Lease(self.session, self.traffic.gate, waits=waits)
 
     def send(
         self,
@@ -489,31 +485,51 @@ class Catalog:
 
 
 class Lease:
-    """A connection of the session's pool for one exchange. One that is not ``clean`` in the end is closed:
+    """A slot, and a connection of the session's pool, for one exchange: a context manager.
 
-    it broke, or the server still holds an open object for it.
+    One that is not ``clean`` in the end is closed: it broke, or the server still holds an open object for it.
     """
 
-    def __init__(self, session: Any) -> None:
+    __slots__ = ("_gate", "_session", "_waits", "clean", "connection")
+
+    def __init__(self, session: Any, gate: Gate, *, waits: bool) -> None:
         self.clean = True
-        try:
-            self.connection = session.pool.get_connection()
-        except LOGIN_ERRORS as error:
-            refused = login_error(error)
-            kind = LoginRefused if session.pool.account.client_user == session.username else NoConnection
-            raise kind(refused.status, refused.message) from error
-        # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
-        self.connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._session = session
+        self._gate = gate
+        self._waits = waits
 
     def __enter__(self) -> Lease:
+        self._gate.enter(self._session, waits=self._waits)
+        try:
+            self.connection = _connection_of(self._session)
+        except BaseException:
+            self._gate.connected(self._session)
+            self._gate.leave()
+            raise
+        self._gate.connected(self._session)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.connection.last_used_time = datetime.now()
-        self.connection.release(destroy=not self.clean)
-        if not self.clean:
-            with suppress(NetworkException, OSError):
-                self.connection.disconnect()
+        try:
+            self.connection.last_used_time = datetime.now()
+            self.connection.release(destroy=not self.clean)
+            if not self.clean:
+                with suppress(NetworkException, OSError):
+                    self.connection.disconnect()
+        finally:
+            self._gate.leave()
+
+
+def _connection_of(session: Any) -> Any:
+    try:
+        connection = session.pool.get_connection()
+    except LOGIN_ERRORS as error:
+        refused = login_error(error)
+        kind = LoginRefused if session.pool.account.client_user == session.username else NoConnection
+        raise kind(refused.status, refused.message) from error
+    # Without it the content of a small put waits 40 ms for the acknowledgement of its header.
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 def _named(path: str) -> dict[int, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,6 @@ from irods.exception import NetworkException
 from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.statuses import SUCCESS, is_overload
 from mpingest.scan.rate import Rate
-
-Connection = TypeVar("Connection")
 
 
 class Kind(IntEnum):
@@ -114,6 +112,8 @@ class Gate:
         self._closed = False
         self._connecting: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         """By session, threads that are inside and have no connection yet."""
+        self._exceeded = False
+        """Whether more connections were open than there are slots when somebody last looked."""
 
     @property
     def slots(self) -> int:
@@ -164,23 +164,30 @@ class Gate:
             self._closed = True
             self._changed.notify_all()
 
-    @contextmanager
-    def inside(self, session: Any, connect: Callable[[], Connection], *, waits: bool = True) -> Iterator[Connection]:
-        """Once there is a free slot, with what ``connect`` gives: a connection of the session.
+    def enter(self, session: Any, *, waits: bool = True) -> None:
+        """Once there is a free slot. The caller is going to get a connection of the session, and says ``connected``.
 
         waits: else, raises Full where there is no free slot, or somebody waits for it. Raises Interrupted once closed.
         """
-        self._enter(waits=waits)
-        try:
-            self._note_connecting(session, 1)
-            try:
-                self.trim()  # there may be one more
-                connection = connect()
-            finally:
-                self._note_connecting(session, -1)
-            yield connection
-        finally:
-            self._leave()
+        with self._changed:
+            if self._inside >= self._slots or (self._waiting and not waits):
+                self._wait_for_slot(waits=waits)
+            self._inside += 1
+            connecting = self._connecting[session] = self._connecting.get(session, 0) + 1
+        if connecting > len(session.pool.idle):  # there may be one more
+            self.trim()
+
+    def connected(self, session: Any) -> None:
+        """The caller has its connection, or will have none."""
+        with self._changed:
+            self._connecting[session] -= 1
+
+    def leave(self) -> None:
+        """Whatever the caller had to do over its connection is done, and nobody uses that."""
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify()
+        if self._exceeded:
             self.trim()
 
     @contextmanager
@@ -198,28 +205,18 @@ class Gate:
             while self.used > self._slots and len(session.pool.idle) > self._connecting[session]:
                 if not _close_idle(session.pool):
                     break
+        self._exceeded = self.used > self._slots
 
-    def _enter(self, *, waits: bool) -> None:
-        with self._changed:
-            if not waits and (self._waiting or self._inside >= self._slots):
-                raise Full
-            self._waiting += 1
-            try:
-                self._changed.wait_for(lambda: self._closed or self._inside < self._slots)
-            finally:
-                self._waiting -= 1
-            if self._inside >= self._slots:
-                raise Interrupted
-            self._inside += 1
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._inside -= 1
-            self._changed.notify()
-
-    def _note_connecting(self, session: Any, change: int) -> None:
-        with self._changed:
-            self._connecting[session] = self._connecting.get(session, 0) + change
+    def _wait_for_slot(self, *, waits: bool) -> None:
+        if not waits:
+            raise Full
+        self._waiting += 1
+        try:
+            self._changed.wait_for(lambda: self._closed or self._inside < self._slots)
+        finally:
+            self._waiting -= 1
+        if self._inside >= self._slots:
+            raise Interrupted
 
     def _want(self, helpers: int) -> None:
         with self._changed:
