@@ -69,6 +69,7 @@ class RequestCounts:
     had no means for.
 
     done: by ``Kind``, in its units, int64, shape (len(Kind),); took: nanoseconds from sending to reply, likewise
+    squares: the sum of the squares of what each took, seconds²
     """
 
     requests: int = 0
@@ -76,6 +77,7 @@ class RequestCounts:
     overloads: int = 0
     done: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Kind), np.int64))
     took: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Kind), np.int64))
+    squares: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def sent(self, *, changes: bool) -> None:
@@ -90,6 +92,7 @@ class RequestCounts:
             self.overloads += is_overload(status)
             self.done[kind] += amount if status >= SUCCESS else 0
             self.took[kind] += int(seconds * 1e9)
+            self.squares += seconds * seconds
 
 
 class Full(Exception):

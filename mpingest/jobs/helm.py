@@ -90,6 +90,7 @@ def _seen(counts: tally.Counts) -> Observation:
         int(total[tally.REQUESTS]),
         int(total[tally.OVERLOADS]),
         total[tally.DONE : tally.TOOK].astype(np.float64),
-        total[tally.TOOK : tally.SIZE] * _NANOSECOND,
+        total[tally.TOOK : tally.SQUARES] * _NANOSECOND,
+        float(total[tally.SQUARES]) * tally.SQUARED**2,
         int(total[tally.WANTED]),
     )

@@ -28,7 +28,7 @@ from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.bundles import MOST_FILES, Answer
+from mpingest.ingest.bundles import Answer
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted, ZoneGone
 from mpingest.jobs import tally
@@ -51,6 +51,10 @@ SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
 MOST_GATHERED = 100
 """Slices that may wait to become bundles together."""
+GATHERED_FILES = 500
+"""Files for each session that wait to become bundles together: what else a bundle costs is little by then."""
+GATHERING_SECONDS = 0.5
+"""How long files wait for others that are to be in the same bundle."""
 MOST_SESSIONS = 64
 """Threads of a rank that ingest at a time."""
 WORTH_A_SLOT = 100
@@ -190,7 +194,16 @@ class Pipeline:
         return (
             len(self._slices) < MOST_GATHERED
             and any(run.bundles and run.slice.fresh for run in self._slices)
-            and sum(run.not_begun for run in self._slices) < MOST_FILES
+            and sum(run.not_begun for run in self._slices) < self.sessions * GATHERED_FILES
+        )
+
+    def _awaits_more(self, run: SliceRun) -> bool:
+        """Whether others are about to join what of a slice may go in a bundle."""
+        return (
+            run.slice.fresh
+            and self._subtrees_waiting + self._slices_waiting > 0
+            and time.monotonic() < run.began + GATHERING_SECONDS
+            and self._gathers()
         )
 
     @property
@@ -253,7 +266,7 @@ class Pipeline:
     def throttle(self, waiting_slices: int, waiting_subtrees: int) -> None:
         """Scans pause while more slices than ``SLICES_AHEAD`` wait."""
         with self._changed:
-            eased = waiting_slices < self._slices_waiting
+            eased = waiting_slices < self._slices_waiting or waiting_subtrees < self._subtrees_waiting
             self._slices_waiting, self._subtrees_waiting = waiting_slices, waiting_subtrees
             if eased:
                 self._wake()
@@ -282,7 +295,9 @@ class Pipeline:
         gate = self.tools.traffic.gate
         with self._changed:
             at_gate = gate.inside_or_waiting
-            scans = len(self._scans) + len(self._looks) + self._subtrees_waiting if at_gate > self._ingesting else 0
+            scans = len(self._scans) + len(self._looks) + self._subtrees_waiting
+            if at_gate <= self._ingesting:
+                scans = min(scans, self._ingesting >= self.sessions)  # all who could scan are at something else
             at_work = max(self._ingesting + gate.helpers_wanted, at_gate)
             return min(MOST_SESSIONS, at_work + scans + self._takes + self._slices_waiting)
 
@@ -440,7 +455,7 @@ class Pipeline:
                 retry = heapq.heappop(run.asleep)
                 return partial(self._ingest, Part(run, (retry.index,)), retry.tries)
         for run in self._slices:
-            if run.bundles:
+            if run.bundles and not self._awaits_more(run):
                 return self._next_bundle(run)
             if run.chunks:
                 return partial(self._ingest, Part(run, run.chunks.popleft()))
@@ -456,8 +471,9 @@ class Pipeline:
 
     def _nap(self) -> float:
         """Seconds for which there may be nothing to do."""
-        waiting = (run.asleep[0].due for run in self._slices if run.asleep and self.sessions)
-        due = min(waiting, default=math.inf)
+        asleep = (run.asleep[0].due for run in self._slices if run.asleep and self.sessions)
+        gathering = (run.began + GATHERING_SECONDS for run in self._slices if run.bundles and self.sessions)
+        due = min((*asleep, *gathering), default=math.inf)
         return max(0.0, min(SEAL_CHECK_SECONDS, due - time.monotonic()))
 
     def _scan_on(self, scan: _Scan, queue: deque[_Scan]) -> None:

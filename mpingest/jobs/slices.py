@@ -45,6 +45,7 @@ class SliceRun:
 
     bundles: entries not begun that may go in bundles, of no more than one holds.  chunks: all others not begun.
     unfinished: entries without a final result.  asleep: those of them that wait to be tried again, as a heap.
+    began: on the monotonic clock
     """
 
     unit: Unit
@@ -53,6 +54,7 @@ class SliceRun:
     unfinished: int
     chunks: deque[Indices] = field(default_factory=deque)
     asleep: list[Retry] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, unit: Unit, bundler: Bundler) -> SliceRun:

@@ -37,6 +37,8 @@ WORTH_KEEPING = 0.10
 """What part of the fall of the limit the speed has to fall by for the higher one to be kept, likewise."""
 CHANGED = 1.2
 """By what the speed has to change by itself for the next probe to come soon."""
+CLEARLY_WORTH_KEEPING = 0.5
+"""As that, at a glance: where the speed falls by so much, the lower limit is not kept any longer to be sure."""
 DOUBLING_PAYS = 0.3
 """As ``WORTH_RAISING``, for slow start, which measures less and goes further."""
 SHORTEST_PAUSE = {True: 4.0, False: 12.0}
@@ -53,6 +55,10 @@ _ENOUGH_SECONDS, _LONGEST = 20.0, 60.0
 """Seconds after which a measurement ends with fewer requests, and whatever there is."""
 _BUSY = 0.8
 """Part of the observations of a measurement in which there has to be enough to do."""
+_TOLD = 0.3
+"""Part of what is in flight that has to be told of, lest a few short requests stand for long ones that go on."""
+_MANY_TURNS = 10
+"""From so many on what was answered tells how many were in flight; before, it is mere chance when long ones end."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -63,8 +69,9 @@ class Observation:
 
     requests:  how many were sent
     overloads: those of them for which the server had no means
-    done:      what they did, by kind, float64, shape (k,)
+    done:      what those did that were answered, by kind, float64, shape (k,)
     took:      seconds that they took, by kind, float64, shape (k,)
+    squares:   the sum of the squares of what each took, seconds²
     wanted:    requests that could be in flight now, if the limit allowed it
     """
 
@@ -73,6 +80,7 @@ class Observation:
     overloads: int
     done: Numbers
     took: Numbers
+    squares: float
     wanted: int
 
 
@@ -92,12 +100,16 @@ class Decision:
 class _Measured:
     """at: seconds; speed, latency: see ``Decision``; rates: done a second, costs: seconds of one, both by kind.
 
+    turn: seconds that the request takes that is in flight at some moment: those that take longer count for more
+    told: what part of all that was in flight the requests are that were answered, where the limit was made use of
     busy: whether there was enough to do for the limit
     """
 
     at: float
     speed: float
     latency: float
+    turn: float
+    told: float
     rates: Numbers
     costs: Numbers
     busy: bool
@@ -118,8 +130,9 @@ class _Extent:
     turns: float
 
 
-_START = _Extent(2, 30, 3)
+_START = _Extent(2, 30, 2)
 _REST = _Extent(8, 300, 12)
+_GLANCE = _Extent(2, 100, 4)
 _PROBE = _Extent(6, 300, 12)
 
 Course = Generator[_Extent, _Measured, None]
@@ -135,6 +148,7 @@ class Steering:
         self._why = ""
         self._no_higher_before = -math.inf
         self._ignored = 0
+        self._ignored_before = -math.inf
         self._seen: list[Observation] = []
         """Of the measurement under way, the one before it first."""
         self._begin(self._from_slow_start())
@@ -144,8 +158,8 @@ class Steering:
         if not self._seen:
             self._seen = [seen]
             return None
-        if self._ignored:
-            self._ignored -= 1
+        if self._ignored or seen.now < self._ignored_before:
+            self._ignored = max(0, self._ignored - 1)
             self._seen = [seen]
             return None
         self._seen.append(seen)
@@ -159,6 +173,7 @@ class Steering:
         if self.limit == before:
             return None
         self._seen, self._ignored = [seen], _SETTLING
+        self._ignored_before = seen.now + min(measured.turn, _LONGEST)
         return Decision(seen.now, before, self.limit, measured.speed, measured.latency, self._why)
 
     def _begin(self, course: Course) -> None:
@@ -169,15 +184,22 @@ class Steering:
         first, last = self._seen[0], self._seen[-1]
         seconds, requests = last.now - first.now, last.requests - first.requests
         done, took = last.done - first.done, last.took - first.took
-        costs = np.divide(took, done, out=np.zeros_like(took), where=done > 0)
         busy = sum(seen.wanted >= self.limit for seen in self._seen[1:]) >= _BUSY * (len(self._seen) - 1)
-        latency = float(took.sum()) / requests if requests else 0.0
-        return _Measured(last.now, requests / seconds, latency, done / seconds, costs, busy and requests > 0)
+        total = float(took.sum())
+        if not requests or not total:
+            return _Measured(last.now, 0.0, 0.0, 0.0, 0.0, np.zeros_like(done), np.zeros_like(done), busy=False)
+        costs = np.divide(took, done, out=np.zeros_like(took), where=done > 0)
+        turn = (last.squares - first.squares) / total
+        told = total / (self.limit * seconds)
+        rates = done / seconds
+        if busy and seconds < _MANY_TURNS * turn:
+            rates /= told
+        return _Measured(last.now, requests / seconds, total / requests, turn, told, rates, costs, busy)
 
     def _suffices(self, measured: _Measured) -> bool:
         extent, seconds = self._extent, self._seen[-1].now - self._seen[0].now
         is_much = seconds > _ENOUGH_SECONDS or seconds * measured.speed > extent.requests
-        is_enough = is_much and seconds >= extent.turns * measured.latency
+        is_enough = is_much and measured.told > _TOLD and seconds >= extent.turns * measured.turn
         return len(self._seen) > extent.ticks and (is_enough or seconds > _LONGEST)
 
     def _is_overload(self) -> bool:
@@ -235,7 +257,9 @@ class Steering:
         if other == before:
             return base.at, False
         self._change(other, f"probe {'up' if upward else 'down'}")
-        trial = yield _PROBE
+        trial = yield _PROBE if upward else _GLANCE
+        if not upward and trial.busy and _elasticity(base, trial, other / before) < CLEARLY_WORTH_KEEPING:
+            trial = yield _PROBE
         elasticity = _elasticity(base, trial, other / before)
         pays = trial.busy and (elasticity >= WORTH_RAISING if upward else elasticity <= WORTH_KEEPING)
         if not pays:

@@ -40,7 +40,10 @@ DONE = BUSY + 1
 """By ``Kind``, in its units: what requests did."""
 TOOK = DONE + len(Kind)
 """By ``Kind``: nanoseconds that requests took."""
-SIZE = TOOK + len(Kind)
+SQUARES = TOOK + len(Kind)
+"""The sum of the squares of what requests took, each in units of ``SQUARED`` seconds."""
+SQUARED = 1e-4
+SIZE = SQUARES + 1
 
 Counts = npt.NDArray[np.int64]
 

@@ -98,7 +98,8 @@ class Tools:
         sent = self.traffic.counts
         counts[tally.REQUESTS], counts[tally.CATALOG_CHANGES] = sent.requests, sent.changes
         counts[tally.OVERLOADS] = sent.overloads
-        counts[tally.DONE : tally.TOOK], counts[tally.TOOK : tally.SIZE] = sent.done, sent.took
+        counts[tally.DONE : tally.TOOK], counts[tally.TOOK : tally.SQUARES] = sent.done, sent.took
+        counts[tally.SQUARES] = sent.squares / tally.SQUARED**2
         return counts
 
 

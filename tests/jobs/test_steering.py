@@ -34,7 +34,7 @@ class Server:
 
     def run(self, limit_of: Callable[[Observation], int], limit: int, seconds: float = SECONDS) -> float:
         """Requests a second. limit_of: called each tick."""
-        now, ticks, done, took, overloads, requests = 0.0, 0, 0, 0.0, 0, 0
+        now, ticks, done, took, squares, overloads, requests = 0.0, 0, 0, 0.0, 0.0, 0, 0
         waiting: list[float] = []  # when each was sent that waits for a slot
         running: list[tuple[float, float]] = []  # when each ends, and when it was sent
         while now < seconds:
@@ -48,13 +48,15 @@ class Server:
             if running and running[0][0] <= tick:
                 now, sent = heapq.heappop(running)
                 took += now - sent
+                squares += (now - sent) ** 2
                 requests += 1
                 failed = self.fails(self.rng, in_flight)
                 overloads += failed
                 done += not failed
             else:
                 now, ticks = tick, ticks + 1
-                seen = Observation(now, requests, overloads, np.array([done]), np.array([took]), self.wanted(now))
+                sums = (np.array([done]), np.array([took]), squares)
+                seen = Observation(now, requests, overloads, *sums, self.wanted(now))
                 limit = limit_of(seen)
         return done / seconds
 
@@ -199,7 +201,7 @@ def test_a_change_says_what_it_is_about() -> None:
 def test_another_kind_of_request_is_no_other_speed() -> None:
     """Slow requests after fast ones: the limit stays where it is."""
     steering = Steering(32)
-    done, took, now, requests, changes = np.zeros(2), np.zeros(2), 0.0, 0, 0
+    done, took, squares, now, requests, changes = np.zeros(2), np.zeros(2), 0.0, 0.0, 0, 0
     for tick in range(1200):
         now += TICK
         in_use = min(steering.limit, 8)
@@ -207,7 +209,8 @@ def test_another_kind_of_request_is_no_other_speed() -> None:
         count = in_use * TICK / seconds
         done[kind] += count
         took[kind] += steering.limit * TICK
+        squares += count * (steering.limit * TICK / count) ** 2
         requests += int(count)
-        decision = steering.observe(Observation(now, requests, 0, done.copy(), took.copy(), 100))
+        decision = steering.observe(Observation(now, requests, 0, done.copy(), took.copy(), squares, 100))
         changes += decision is not None and not 4 <= decision.limit <= 16
     assert 8 <= steering.limit <= 13
