@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _REPORT_SECONDS = 0.25
+_LOOK_SECONDS = 20e-3
+"""How often a worker sees what its executor has come to besides events."""
 _SHOW_SECONDS = 1.0
 _WORTH_SECONDS = 0.05
 _WISHES_A_SECOND = 20_000
@@ -375,6 +377,7 @@ class _Working:
         self._second = _Interval(1.0)
         self._report = _Interval(report_seconds(workers))
         self._quiet = _Interval(worth_seconds(workers))
+        self._look = _Interval(_LOOK_SECONDS)
         self._worth = worth_seconds(workers)
         self._busy_pause = busy_pause
 
@@ -390,8 +393,10 @@ class _Working:
         heard = self._hear()
         if self._worker.idle and not heard and not self._worker.owes_slots:
             return False
-        self._collect()
-        self._begin()
+        has_news = self._collect() + self._begin() > 0
+        if not (heard or has_news or self._worker.owes_slots or self._look.is_over()):
+            return False
+        self._look.restart()
         if self._worker.running and self._second.is_over():
             self._look_for_stall()
         self._executor.throttle(self._worker.waiting_slices, self._worker.waiting_subtrees)
@@ -438,18 +443,25 @@ class _Working:
         if self._worker.stopping and (what or time.monotonic() > self._give_up):
             self._worker.abandon(self._executor.abandon())
 
-    def _collect(self) -> None:
-        for event in self._executor.events():
+    def _collect(self) -> int:
+        """How many events there were."""
+        events = list(self._executor.events())
+        for event in events:
             if isinstance(event, Spawned):
                 self._worker.add(event.units)
             else:
                 self._worker.finish(event.unit)
+        return len(events)
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
+        """How many units begin."""
+        count = 0
         while unit := self._worker.take(self._executor.room_for):
             self._executor.begin(unit)
+            count += 1
         if self._worker.waiting and not self._worker.running:
             raise RuntimeError("the executor runs nothing and yet has no room for any unit")
+        return count
 
 
 class _Backoff:

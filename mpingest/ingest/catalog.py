@@ -47,7 +47,7 @@ from mpingest.ingest.statuses import (
     login_error,
 )
 from mpingest.ingest.traffic import MUCH_CONTENT, Gate, Kind, Traffic
-from mpingest.ingest.wire import Reply, Streamed, exchange
+from mpingest.ingest.wire import Reply, Streamed, exchange, exchange_all
 
 DATA_OBJ_OPEN = 602
 DATA_OBJ_PUT = 606
@@ -167,6 +167,19 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
+class NewReplica:
+    """A file that is to be registered as a data object.
+
+    path: logical; physical: the file, as the server sees it; size: bytes; mtime: seconds since the epoch
+    """
+
+    path: str
+    physical: str
+    size: int
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
 class Catalog:
     """The requests of one session. Safe for several threads: each request has a connection of its own.
 
@@ -227,17 +240,29 @@ class Catalog:
         """Create a collection and whatever parents it lacks; nothing is wrong where it exists."""
         self._request(COLL_CREATE, collection_message(path, {"recursiveOpr": ""}))
 
-    def register(
-        self, path: str, physical: str, size: int, mtime: int, resource: str | None, *, checksum: bool = False
-    ) -> None:
-        """Register the file ``physical`` (as the server sees it) as a new data object.
+    def register(self, new: NewReplica, resource: str | None, *, checksum: bool = False) -> None:
+        """Register a file as a new data object.
 
         checksum: have the server read the file and keep its checksum
         """
-        keywords = {"filePath": physical, "dataSize": str(size), "dataModify": f"{mtime:011d}", "dataType": "generic"}
+        self._request(PHY_PATH_REG, self._registration(new, resource, checksum=checksum))
+
+    def register_all(self, new: Sequence[NewReplica], resource: str | None, *, checksum: bool = False) -> list[int]:
+        """Register files by requests that go out together: the statuses of those that were answered, the first ones."""
+        messages = [self._registration(one, resource, checksum=checksum) for one in new]
+        with self.lease() as lease:
+            return list(self.send_all(lease, PHY_PATH_REG, messages))
+
+    def _registration(self, new: NewReplica, resource: str | None, *, checksum: bool) -> str:
+        keywords = {
+            "filePath": new.physical,
+            "dataSize": str(new.size),
+            "dataModify": f"{new.mtime:011d}",
+            "dataType": "generic",
+        }
         keywords |= self._path_permission() | destination(resource)
         keywords |= {"regChksum": ""} if checksum else {}
-        self._request(PHY_PATH_REG, object_message(path, keywords))
+        return object_message(new.path, keywords)
 
     def register_replica(self, path: str, physical: str, size: int, mtime: int, resource: str) -> int:
         """Register the file ``physical`` as one more replica of a data object; the replica's number."""
@@ -467,6 +492,30 @@ class Catalog:
         if reply.status < SUCCESS and reply.status not in accept:
             raise RequestError(reply.status, reply.error_text)
         return reply
+
+    def send_all(self, lease: Lease, api: int, messages: Sequence[str]) -> Iterator[int]:
+        """Small requests that go out together over a connection that was leased: the status of each, as it comes.
+
+        Where the connection breaks, those of the rest don't come.
+        """
+        counts, kind = self.traffic.counts, _KINDS.get(api, Kind.OTHER)
+        self.traffic.requests.spend(len(messages))
+        for _ in messages:
+            counts.sent(changes=api in CHANGING)
+        lease.clean = False  # until the last reply is read
+        began = time.monotonic()
+        try:
+            if self.deadline:
+                lease.connection.socket.settimeout(self.deadline.left())
+            for reply in exchange_all(lease.connection, api, messages):
+                now = time.monotonic()
+                counts.answered(reply.status, kind, 1, now - began)
+                began = now
+                yield reply.status
+        except OSError:
+            counts.answered(NETWORK_FAILURE, kind, 1, time.monotonic() - began)
+            return
+        lease.clean = True
 
     def _paced(self, stream: bytes | Streamed) -> bytes | Streamed:
         """The same, piece by piece as the limit allows."""

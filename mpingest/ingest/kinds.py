@@ -60,10 +60,10 @@ def kind_avus(path: bytes, row: np.void) -> tuple[Avu, ...]:
 def is_unchanged(path: bytes, row: np.void) -> bool:
     """Whether an entry is still as it was scanned; a link may have been described by itself or by its target."""
     try:
-        now = os.lstat(path)
-        if _signature(entry_row(now)) == _signature(row):
+        now, was = os.lstat(path), _signature(row)
+        if (now.st_ino, now.st_size, now.st_mtime_ns) == was or _signature(entry_row(now)) == was:
             return True
-        return stat.S_ISLNK(now.st_mode) and _signature(entry_row(os.stat(path))) == _signature(row)
+        return stat.S_ISLNK(now.st_mode) and _signature(entry_row(os.stat(path))) == was
     except OSError:
         return False
 

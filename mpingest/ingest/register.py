@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mpingest.ingest.actions import Request
-from mpingest.ingest.catalog import Catalog, Replica
+from mpingest.ingest.catalog import Catalog, NewReplica, Replica
 from mpingest.ingest.retry import RetryPolicy
 from mpingest.ingest.statuses import RequestError, Verdict
 
@@ -60,9 +60,8 @@ class Registration:
 
     def _register(self) -> None:
         self.number = 0
-        self.catalog.register(
-            self.logical, self.physical, *_size_and_mtime(self.row), self.resource, checksum=self.checksum
-        )
+        new = NewReplica(self.logical, self.physical, *_size_and_mtime(self.row))
+        self.catalog.register(new, self.resource, checksum=self.checksum)
 
     def _register_replica(self) -> None:
         if self.resource is None:

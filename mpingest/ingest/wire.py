@@ -1,4 +1,4 @@
-"""One request and its reply over a connection that python-irodsclient made and logged in.
+"""Requests and their replies over a connection that python-irodsclient made and logged in.
 
 The framing is that of the XML protocol (irodsProt 1): four bytes of header length, an XML header, then message,
 error and byte stream in that order. Statuses stay numbers: the client's exceptions know only some of them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,36 +75,55 @@ def exchange(connection: Any, api: int, message: str, stream: bytes | Streamed =
     the making of a stream raises, where the rest is missing.
     """
     streamed = stream if isinstance(stream, Streamed) else Streamed(len(stream), (stream,) if stream else ())
-    body = message.encode()
-    header = _HEADER.format(len(body), streamed.size, api).encode()
     channel: socket.socket = connection.socket
-    channel.sendall(len(header).to_bytes(4, "big") + header + body)
+    channel.sendall(_framed(api, message, streamed.size))
     for chunk in streamed.chunks:
         channel.sendall(chunk)
-    return _receive(channel)
+    return _receive(channel, bytearray())
 
 
-def _receive(channel: socket.socket) -> Reply:
+def exchange_all(connection: Any, api: int, messages: Sequence[str]) -> Iterator[Reply]:
+    """Send requests one right after another, and give their replies as they come. Raises what ``exchange`` does.
+
+    messages: no more than fit in what the peer's system keeps for it, for nobody reads while they are being sent
+    """
+    channel: socket.socket = connection.socket
+    channel.sendall(b"".join(_framed(api, message, 0) for message in messages))
     received = bytearray()
+    for _ in messages:
+        yield _receive(channel, received)
+
+
+def _framed(api: int, message: str, stream_size: int) -> bytes:
+    body = message.encode()
+    header = _HEADER.format(len(body), stream_size, api).encode()
+    return len(header).to_bytes(4, "big") + header + body
+
+
+def _receive(channel: socket.socket, received: bytearray) -> Reply:
+    """The next reply. received: what has come and is not read yet; the reply is taken out of it."""
     _fill(channel, received, 4)
     header_end = 4 + int.from_bytes(received[:4], "big")
     if header_end > 4 + _MAX_HEADER:
         raise ProtocolError(f"reply with a header of {header_end - 4} bytes")
     _fill(channel, received, header_end)
-    match = _REPLY_HEADER.match(received, 4)
+    match = _REPLY_HEADER.match(received, 4, header_end)
     if match is None:
         raise ProtocolError(f"not an API reply: {bytes(received[4:header_end])!r}")
     message_size, error_size, stream_size, status = map(int, match.groups())
-    _fill(channel, received, header_end + message_size + error_size + stream_size)
     message_end = header_end + message_size
-    said = _ERROR_TEXT.search(received, message_end, message_end + error_size) if error_size else None
+    end = message_end + error_size + stream_size
+    _fill(channel, received, end)
+    error = bytes(received[message_end : message_end + error_size])
+    said = _ERROR_TEXT.search(error)
     text = unescape(said[1].decode(errors="replace")) if said else ""
-    return Reply(status, bytes(received[header_end:message_end]), text)
+    reply = Reply(status, bytes(received[header_end:message_end]), text)
+    del received[:end]
+    return reply
 
 
 def _fill(channel: socket.socket, received: bytearray, size: int) -> None:
     while len(received) < size:
-        # A server answers one request at a time, so nothing beyond this reply can come.
         data = channel.recv(max(_RECEIVE_SIZE, size - len(received)))
         if not data:
             raise ProtocolError("the server closed the connection")

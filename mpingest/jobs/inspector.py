@@ -17,6 +17,7 @@ import numpy as np
 
 from mpingest.farm.units import Unit
 from mpingest.handler.operations import Operation
+from mpingest.ingest.batches import Batcher
 from mpingest.ingest.bundles import no_bundles
 from mpingest.ingest.catalog import Replica
 from mpingest.ingest.checksums import checksum_like
@@ -341,7 +342,7 @@ def open_inspector(rank: int, opened: OpenVerification, totals: Totals) -> Itera
         stack.callback(findings.close)
         pool = stack.enter_context(StatPool(options.stat_threads))
         visitor = Visitor(LinkRule(spec.root, options.follow), pool, ingestor, checkpoint, findings, options)
-        tools = Tools(
-            ingestor, no_bundles(ingestor), checkpoint, findings, ending, options.idle_seconds, Profile(subjects), pool
-        )
+        together = (Batcher(ingestor, makes_any=False), no_bundles(ingestor))
+        profile = Profile(subjects)
+        tools = Tools(ingestor, *together, checkpoint, findings, ending, options.idle_seconds, profile, pool)
         yield Inspector(visitor, ingestor, findings, opened.checksum, opened.repair), tools

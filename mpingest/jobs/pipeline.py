@@ -28,7 +28,7 @@ from mpingest.farm.executor import Divisible, Finished, Spawned
 from mpingest.farm.limits import Rates, SlotUse
 from mpingest.farm.units import Unit, UnitKind
 from mpingest.ingest.actions import Situation
-from mpingest.ingest.bundles import Answer
+from mpingest.ingest.bundles import MOST_FILES, Answer, File
 from mpingest.ingest.entry import Known, Result
 from mpingest.ingest.retry import Interrupted, ZoneGone
 from mpingest.jobs import tally
@@ -51,8 +51,6 @@ SEAL_CHECK_SECONDS = 5.0
 """How often an idle thread looks for rows that have waited long enough, and connections that nobody uses."""
 MOST_GATHERED = 100
 """Slices that may wait to become bundles together."""
-GATHERED_FILES = 500
-"""Files for each session that wait to become bundles together: what else a bundle costs is little by then."""
 GATHERING_SECONDS = 0.5
 """How long files wait for others that are to be in the same bundle."""
 MOST_SESSIONS = 64
@@ -194,7 +192,7 @@ class Pipeline:
         return (
             len(self._slices) < MOST_GATHERED
             and any(run.bundles and run.slice.fresh for run in self._slices)
-            and sum(run.not_begun for run in self._slices) < self.sessions * GATHERED_FILES
+            and sum(run.not_begun for run in self._slices) < self.sessions * MOST_FILES
         )
 
     def _awaits_more(self, run: SliceRun) -> bool:
@@ -233,7 +231,7 @@ class Pipeline:
                 looked_at = looked_at_of(unit)
                 self._looks.append(_Scan(unit, looked_at.relative, self.visitor.look(looked_at)))
             elif unit.kind is UnitKind.SLICE:
-                self._slices.append(SliceRun.of(unit, self.tools.bundler))
+                self._slices.append(SliceRun.of(unit, self.tools.bundler, self.tools.batcher))
             else:
                 subtree = Subtree.from_unit(unit)
                 self._scanning.append(unit)
@@ -507,19 +505,35 @@ class Pipeline:
     def _ingest(self, part: Part, tries: int = 0) -> None:
         portion = Portion(part, self.tools.recorder)
         began = time.monotonic()
-        for index in part.indices:
+        alone = part.indices if tries else self._ingest_batch(portion)
+        for index in alone:
             if self._stopping or self.tools.ending.is_set():
                 break  # the next run begins with the rest
             self._take(portion, index, self._outcome(part.run.slice, index), tries)
         self._note_pace(began, len(part.indices))
         self._close(portion)
 
+    def _ingest_batch(self, portion: Portion) -> Sequence[int]:
+        """Begin what can go in a batch; the entries that are left."""
+        indices, content = portion.part.indices, portion.run.slice
+        fits = self.tools.batcher.fitting(content.entries.rows[indices], content.plan["situation"][indices])
+        batch = [index for index, fit in zip(indices, fits.tolist(), strict=True) if fit]
+        if len(batch) < 2:
+            return indices
+        self._note("ingesting", content.file(batch[0]).relative)
+        answers = self._sent_together([(content, index) for index in batch], self.tools.batcher.ingest)
+        taken = [(index, answer) for index, answer in zip(batch, answers, strict=True) if isinstance(answer, Result)]
+        for index, result in taken:
+            self._take(portion, index, result)
+        done = {index for index, _ in taken}
+        return [index for index in indices if index not in done]
+
     def _ingest_bundle(self, parts: Sequence[Part]) -> None:
         began = time.monotonic()
         entries = [(part.run.slice, index) for part in parts for index in part.indices]
         first = entries[0][0].file(entries[0][1])
         self._note("bundling", first.relative)
-        answers = self._sent_together(entries, fresh=parts[0].run.slice.fresh)
+        answers = self._sent_together(entries, partial(self.tools.bundler.ingest, fresh=parts[0].run.slice.fresh))
         self._note_pace(began, len(entries))
         for part in parts:
             portion = Portion(part, self.tools.recorder)
@@ -531,15 +545,17 @@ class Pipeline:
                     portion.alone[index] = answer
             self._close(portion)
 
-    def _sent_together(self, entries: Sequence[tuple[Slice, int]], *, fresh: bool) -> Iterator[Answer]:
-        """What became of each entry of a bundle, but for those that were renamed."""
+    def _sent_together(
+        self, entries: Sequence[tuple[Slice, int]], send: Callable[[Sequence[File]], Sequence[Answer]]
+    ) -> Iterator[Answer]:
+        """What became of each entry of a bundle or batch; those that were renamed are not sent."""
         renamed = [self._renamed(content, index) for content, index in entries]
         kept = zip(entries, renamed, strict=True)
         files = [content.file(index) for (content, index), result in kept if result is None]
         with ExitStack() as stack:
             for file in files:
                 stack.enter_context(self.tools.profile.step(ENTRY_STEP, file.relative))
-            answers = iter(self.tools.bundler.ingest(files, fresh=fresh))
+            answers = iter(send(files))
         return (next(answers) if result is None else result for result in renamed)
 
     def _take(self, portion: Portion, index: int, result: Result, tries: int = 0) -> None:

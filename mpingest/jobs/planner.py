@@ -25,6 +25,7 @@ from mpingest.handler.calls import Handler, HandlerFailure
 from mpingest.handler.operations import DeleteMode, Operation
 from mpingest.ingest import costs
 from mpingest.ingest.actions import ACTIONS, Hook, Situation
+from mpingest.ingest.batches import Batcher
 from mpingest.ingest.bundles import no_bundles
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import REFUSALS, EntryIngestor, IngestOptions, Result, as_gone, failed
@@ -385,8 +386,8 @@ def open_planner(
     foresight = Foresight(ledger, ingestor, options.delete_unknown)
     with ExitStack() as stack:
         pool = stack.enter_context(StatPool(options.stat_threads))
-        bundler = no_bundles(ingestor)
-        tools = Tools(ingestor, bundler, checkpoint, foresight, ending, math.inf, Profile(subjects), pool)
+        together = (Batcher(ingestor, makes_any=False), no_bundles(ingestor))
+        tools = Tools(ingestor, *together, checkpoint, foresight, ending, math.inf, Profile(subjects), pool)
         known = None if options.ignore_cache else checkpoint
         # What is in the collections that never was a file, nobody knows without a zone.
         as_far_as_known = replace(options, delete_unknown=False)

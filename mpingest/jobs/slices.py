@@ -12,7 +12,9 @@ from itertools import chain
 import numpy as np
 
 from mpingest.farm.units import Unit
+from mpingest.ingest import batches
 from mpingest.ingest.actions import Situation
+from mpingest.ingest.batches import Batcher
 from mpingest.ingest.bundles import MOST_FILES, Bundler, Room, portions
 from mpingest.ingest.entry import Result
 from mpingest.jobs.recorder import Records
@@ -20,7 +22,7 @@ from mpingest.jobs.units import Slice
 from mpingest.manifest.states import HAD_OBJECT, Change, Outcome
 
 CHUNK = 8
-"""Entries that a thread takes of a slice at a time; what it has taken no one else can begin."""
+"""Entries that a thread takes of a slice at a time and begins one by one; no one else can begin them."""
 RECORD_SECONDS = 1.0
 """How long an outcome waits at most for those after it to be recorded together."""
 _LEAST_SHARE = 100
@@ -57,7 +59,7 @@ class SliceRun:
     began: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def of(cls, unit: Unit, bundler: Bundler) -> SliceRun:
+    def of(cls, unit: Unit, bundler: Bundler, batcher: Batcher) -> SliceRun:
         """A slice that has not begun."""
         read = Slice.from_unit(unit)
         content = replace(read, plan=read.plan.copy())
@@ -66,12 +68,14 @@ class SliceRun:
         fitting &= ~plan["alone"] & (plan["change"] != Change.DELETED)
         bundles = deque(part.tolist() for part in portions(np.flatnonzero(fitting), sizes))
         run = cls(unit, content, bundles, len(sizes))
-        run.add_chunks(np.flatnonzero(~fitting).tolist())
+        batched = ~fitting & batcher.fitting(content.entries.rows, plan["situation"])
+        run.add_chunks(np.flatnonzero(batched).tolist(), batches.MOST_FILES)
+        run.add_chunks(np.flatnonzero(~(fitting | batched)).tolist())
         return run
 
-    def add_chunks(self, indices: Indices) -> None:
-        """Have entries be begun one by one."""
-        self.chunks.extend(indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK))
+    def add_chunks(self, indices: Indices, size: int = CHUNK) -> None:
+        """Have entries be begun outside of bundles. size: of each chunk."""
+        self.chunks.extend(indices[start : start + size] for start in range(0, len(indices), size))
 
     def leave_alone(self, known: dict[int, Situation]) -> None:
         """Have entries that no bundle brought in be begun one by one. known: what is known of their objects."""

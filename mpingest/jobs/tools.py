@@ -14,6 +14,7 @@ import numpy as np
 from mpingest.handler.calls import Defaults, Handler, Logger
 from mpingest.handler.load import load_handler
 from mpingest.handler.meta import JobFacts, entry_meta
+from mpingest.ingest.batches import Batcher
 from mpingest.ingest.bundles import Bundler, bundle_stem
 from mpingest.ingest.catalog import Catalog
 from mpingest.ingest.entry import EntryIngestor, IngestOptions
@@ -70,6 +71,7 @@ class Tools:
     """
 
     ingestor: EntryIngestor
+    batcher: Batcher
     bundler: Bundler
     checkpoint: Checkpoint | None
     recorder: Records
@@ -146,6 +148,7 @@ def open_tools(rank: int, opened: OpenRun, options: RunOptions, ending: Ending |
         )
         tools = Tools(
             ingestor,
+            Batcher(ingestor),
             bundler,
             checkpoint,
             recorder,

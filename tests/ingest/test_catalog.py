@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from irods.session import iRODSSession
 
-from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.catalog import Catalog, NewReplica
 from mpingest.ingest.retry import Breaker, RetryPolicy
 from mpingest.ingest.statuses import LISTED, NETWORK_FAILURE, PASSING, RequestError, Verdict
 from mpingest.zone.embedded import EmbeddedZone
@@ -36,7 +36,7 @@ class Impatient:
 
 def register(catalog: Catalog, path: str, file: Path) -> None:
     breaker = Breaker(lambda: catalog.collection_exists(path), 60, Impatient())
-    RetryPolicy(breaker).run(lambda: catalog.register(path, str(file), 7, 1_000_000_000, None))
+    RetryPolicy(breaker).run(lambda: catalog.register(NewReplica(path, str(file), 7, 1_000_000_000), None))
 
 
 @pytest.mark.parametrize(("verdict", "code"), CODES)

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from irods.session import iRODSSession
 
-from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.catalog import Catalog, NewReplica
 from mpingest.ingest.retry import Interrupted
 from mpingest.ingest.traffic import Full, Kind, Traffic
 from mpingest.zone.embedded import EmbeddedZone
@@ -100,7 +100,7 @@ def test_sessions_of_several_users_share_the_slots(zone: EmbeddedZone, session: 
 def test_what_was_done_is_counted_by_kind(zone: EmbeddedZone, session: iRODSSession, target: str) -> None:
     catalog = Catalog(session)
     catalog.make_collection(target)
-    catalog.register(f"{target}/registered", "/data/file", 10, 0, None)
+    catalog.register(NewReplica(f"{target}/registered", "/data/file", 10, 0), None)
     catalog.put(f"{target}/small", b"content", None, overwrite=False)
     catalog.put(f"{target}/large", bytes(2**20), None, overwrite=False)
     counts = catalog.traffic.counts
@@ -113,6 +113,6 @@ def test_what_fails_is_not_done(zone: EmbeddedZone, session: iRODSSession) -> No
     catalog = Catalog(session)
     zone.inject("fail", Api.PHY_PATH_REG_AN, status=-118000)
     with pytest.raises(Exception, match="MAX_CONNECT"):
-        catalog.register(f"{HOME}/rods/object", "/data/file", 10, 0, None)
+        catalog.register(NewReplica(f"{HOME}/rods/object", "/data/file", 10, 0), None)
     assert catalog.traffic.counts.done[Kind.REGISTER] == 0
     assert catalog.traffic.counts.overloads == 1

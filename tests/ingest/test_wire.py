@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mpingest.ingest.wire import ProtocolError, escape, exchange, pairs, unescape
+from mpingest.ingest.wire import ProtocolError, Reply, escape, exchange, exchange_all, pairs, unescape
 
 
 def reply(status: int, message: bytes = b"", error: bytes = b"") -> bytes:
@@ -71,6 +72,47 @@ def test_a_reply_may_come_in_pieces(split: int) -> None:
 def test_anything_else_breaks_the_connection(answer: bytes) -> None:
     with pytest.raises(ProtocolError):
         answer_with(answer)
+
+
+MESSAGES = ("<X>1</X>", "<X>ü</X>", "<X>3</X>")
+
+
+def all_answered(answer: bytes, split: int = 0) -> Iterator[Reply]:
+    """Exchange three requests with a peer that answers once it has had them all, in two pieces, and closes."""
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        with theirs:
+            received = b""
+            while received.count(b"</X>") < len(MESSAGES):
+                received += theirs.recv(65536)
+            theirs.sendall(answer[:split])
+            theirs.sendall(answer[split:])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with ours:
+        yield from exchange_all(SimpleNamespace(socket=ours), 630, MESSAGES)
+    thread.join()
+
+
+@given(st.integers(0, 600))
+def test_requests_go_out_together_and_each_has_its_reply(split: int) -> None:
+    error = b"<RError_PI><RErrMsg_PI><status>-1</status><msg>it is there</msg></RErrMsg_PI></RError_PI>"
+    answers = reply(0) + reply(-809000, b"<Y/>", error) + reply(2, b"m" * 20)
+    assert list(all_answered(answers, split)) == [
+        Reply(0, b"", ""),
+        Reply(-809000, b"<Y/>", "it is there"),
+        Reply(2, b"m" * 20, ""),
+    ]
+
+
+@pytest.mark.parametrize("rest", [b"", reply(0)[:-3], b"\0\0\0\4<no>"])
+def test_replies_that_came_before_the_connection_broke_count(rest: bytes) -> None:
+    replies = all_answered(reply(0) + reply(1) + rest)
+    assert [next(replies).status, next(replies).status] == [0, 1]
+    with pytest.raises(ProtocolError):
+        next(replies)
 
 
 @given(st.text())
