@@ -15,6 +15,7 @@ from typing import Any
 
 from mpingest import cli
 from mpingest.ingest.catalog import Catalog
+from mpingest.ingest.traffic import RequestCounts
 from mpingest.jobs import disposal, merging, run
 from mpingest.jobs.directory import Lock, RunDirectory
 from mpingest.jobs.recorder import Recorder
@@ -25,6 +26,7 @@ from tests.e2e.killing import kill
 STEPS: dict[str, tuple[Any, str]] = {
     "scan": (DirectoryScan, "__enter__"),
     "reply": (Catalog, "send"),
+    "answer": (RequestCounts, "answered"),
     "record": (Recorder, "entries"),
     "record_directory": (Recorder, "directory"),
     "seal": (segment.SegmentWriter, "seal"),

@@ -15,6 +15,7 @@ from .conftest import Job
 QUICK = (
     "any before scan 3",
     "any after reply 15",
+    "any after answer 25",
     "any before record 3",
     "any before seal 2",
     "any before publish 1",
