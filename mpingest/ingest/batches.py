@@ -39,15 +39,18 @@ class Batcher:
     makes_any: bool = True
 
     def fitting(self, rows: npt.NDArray[np.void], situations: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        """Which entries may go in a batch: new regular files, where no script has a say. shapes (n,)."""
+        """Which entries may go in a batch: new regular files that no script has a say about, nor the server reads.
+
+        rows, situations: shape (n,); so is the answer, bool
+        """
         regular = rows["mode"] & TYPE_BITS == stat.S_IFREG
         return regular & (situations == Situation.ABSENT) & self._is_on  # type: ignore[no-any-return]
 
     @property
     def _is_on(self) -> bool:
-        handler = self.ingestor.handler
+        handler, reads = self.ingestor.handler, self.ingestor.options.checksum
         request = ACTIONS[handler.defaults.operation][Situation.ABSENT].request
-        return self.makes_any and handler.module is None and request is Request.REGISTER
+        return self.makes_any and handler.module is None and not reads and request is Request.REGISTER
 
     def ingest(self, files: Sequence[File]) -> list[Answer]:
         """Register files, no more than ``MOST_FILES``. Raises ZoneGone, Interrupted, nothing else."""
@@ -75,7 +78,7 @@ class Batcher:
         ingestor = self.ingestor
         ingestor.retry.breaker.wait_until_closed()
         with suppress(UnusableUser, RequestError), ingestor.subjects.catalog_of(ingestor.handler.defaults.user) as own:
-            return own.register_all(replicas, ingestor.resource(None), checksum=ingestor.options.checksum)
+            return own.register_all(replicas, ingestor.resource(None))
         return ()
 
     def _result(self, file: File) -> Result:

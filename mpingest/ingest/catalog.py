@@ -247,9 +247,9 @@ class Catalog:
         """
         self._request(PHY_PATH_REG, self._registration(new, resource, checksum=checksum))
 
-    def register_all(self, new: Sequence[NewReplica], resource: str | None, *, checksum: bool = False) -> list[int]:
+    def register_all(self, new: Sequence[NewReplica], resource: str | None) -> list[int]:
         """Register files by requests that go out together: the statuses of those that were answered, the first ones."""
-        messages = [self._registration(one, resource, checksum=checksum) for one in new]
+        messages = [self._registration(one, resource, checksum=False) for one in new]
         with self.lease() as lease:
             return list(self.send_all(lease, PHY_PATH_REG, messages))
 
@@ -494,12 +494,16 @@ class Catalog:
         return reply
 
     def send_all(self, lease: Lease, api: int, messages: Sequence[str]) -> Iterator[int]:
-        """Small requests that go out together over a connection that was leased: the status of each, as it comes.
+        """Small requests that go out together, as far as their rate allows: the status of each, as it comes.
 
-        Where the connection breaks, those of the rest don't come.
+        Where the connection breaks, or nobody may send any more, those of the rest don't come.
         """
+        while messages and lease.clean and (count := self.traffic.requests.take(len(messages))):
+            yield from self._send_batch(lease, api, messages[:count])
+            messages = messages[count:]
+
+    def _send_batch(self, lease: Lease, api: int, messages: Sequence[str]) -> Iterator[int]:
         counts, kind = self.traffic.counts, _KINDS.get(api, Kind.OTHER)
-        self.traffic.requests.spend(len(messages))
         for _ in messages:
             counts.sent(changes=api in CHANGING)
         lease.clean = False  # until the last reply is read

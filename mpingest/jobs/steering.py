@@ -11,8 +11,9 @@ with that of the next, measured one right after the other, so a server whose spe
 3. **Overload.** Where the server says that it has no means for more, the limit is halved, and not raised for some time.
 
 Speeds are compared by what was done of each kind of request, each kind weighed by the time that it took: a put counts
-as several registers, and that a job comes to other files misleads it little. Nothing is learnt, nor tried, while less
-is to be done than could be in flight.
+as several registers, and that a job comes to other files misleads it little. A measurement lasts as long as a few of
+the requests that most of the time goes to, be they bundles of seconds among collections of milliseconds. Nothing is
+learnt, nor tried, while less is to be done than could be in flight.
 
 A limit that follows what was measured is that of congestion control (slow start, additive increase and multiplicative
 decrease: Jacobson, 1988); probes up and down are those of hill climbing, as thread pools use it (Hellerstein et al.,

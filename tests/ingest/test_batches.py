@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,14 @@ def test_each_file_is_one_request_and_all_go_over_one_connection(bench: Bench, z
     assert len(bench.catalog.session.pool.idle) == 1
 
 
-def test_the_catalog_gets_checksums_where_they_are_wanted(bench: Bench) -> None:
-    bench.batcher(checksum=True).ingest(bench.files(3))
-    assert all(replica.checksum for replica in bench.catalog.listing(bench.target))
+def test_no_more_go_out_together_than_the_rate_allows(bench: Bench) -> None:
+    files, requests = bench.files(), bench.catalog.traffic.requests
+    requests.set(100)
+    began = time.monotonic()
+    assert bench.batcher().ingest(files) == [DONE] * MOST_FILES
+    assert time.monotonic() - began > (MOST_FILES - 3) / 100
+    requests.close()
+    assert bench.batcher().ingest([bench.file(b"one"), bench.file(b"two")]) == [ALONE, ALONE]
 
 
 def test_what_fails_goes_alone(bench: Bench, zone: EmbeddedZone) -> None:
@@ -157,6 +163,7 @@ def test_a_file_that_changes_meanwhile_is_looked_at_again(bench: Bench) -> None:
     ],
 )
 def test_what_fits(bench: Bench, operation: Operation, fits: bool) -> None:
+    """Nothing where the server is to read the files: that may take long, and nobody could stop after one of them."""
     bench.file(b"file")
     (bench.root / "link").symlink_to("file")
     os.mkfifo(bench.root / "pipe")
@@ -165,6 +172,7 @@ def test_what_fits(bench: Bench, operation: Operation, fits: bool) -> None:
     situations = [Situation.ABSENT, Situation.ABSENT, Situation.ABSENT, Situation.CHANGED]
     found = bench.batcher(operation).fitting(np.array(rows), np.array(situations, np.uint8))
     assert found.tolist() == [fits, False, False, False]
+    assert not bench.batcher(operation, checksum=True).fitting(np.array(rows), np.array(situations, np.uint8)).any()
 
 
 @given(st.integers(1, 4), st.integers(0, 5))

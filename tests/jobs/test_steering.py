@@ -61,7 +61,7 @@ class Server:
         return done / seconds
 
 
-def steered(server: Server, seconds: float = SECONDS, most: int = 32) -> tuple[float, Steering]:
+def steered(server: Server | Bundles, seconds: float = SECONDS, most: int = 32) -> tuple[float, Steering]:
     steering = Steering(most)
 
     def limit_of(seen: Observation) -> int:
@@ -73,6 +73,44 @@ def steered(server: Server, seconds: float = SECONDS, most: int = 32) -> tuple[f
 
 def best_fixed(make: Callable[[], Server], seconds: float = SECONDS) -> float:
     return max(make().run(lambda _, limit=limit: limit, limit, seconds) for limit in FIXED)
+
+
+@dataclass
+class Bundles:
+    """As ``Server``, but each connection sends some short requests and then one that takes seconds.
+
+    seconds(in_flight): what the long one takes that begins now
+    """
+
+    seconds: Callable[[int], float]
+    members: int = 300
+    short: float = 0.01
+    shorts: int = 25
+
+    def run(self, limit_of: Callable[[Observation], int], limit: int, seconds: float = SECONDS) -> float:
+        """Members a second. limit_of: called each tick."""
+        now, ticks, requests, squares = 0.0, 0, 0, 0.0
+        done, took = np.zeros(2), np.zeros(2)
+        running: list[tuple[float, float, int]] = []  # when each ends, when it was sent, which of its connection
+        while now < seconds:
+            while len(running) < limit:
+                heapq.heappush(running, (now + self.short, now, 0))
+            tick = (ticks + 1) * TICK
+            if running[0][0] > tick:
+                now, ticks = tick, ticks + 1
+                limit = limit_of(Observation(now, requests, 0, done.copy(), took.copy(), squares, 100))
+                continue
+            now, sent, place = heapq.heappop(running)
+            kind = int(place == self.shorts)
+            done[kind] += self.members if kind else 1
+            took[kind] += now - sent
+            squares += (now - sent) ** 2
+            requests += 1
+            if len(running) < limit:
+                place = (place + 1) % (self.shorts + 1)
+                lasts = self.seconds(len(running) + 1) if place == self.shorts else self.short
+                heapq.heappush(running, (now + lasts, now, place))
+        return float(done[1]) / seconds
 
 
 def exponential(mean: float) -> Callable[[Random, int, float], float]:
@@ -119,6 +157,23 @@ def test_about_as_fast_as_the_best_fixed_number(server: str) -> None:
     best = best_fixed(SERVERS[server])
     speed, steering = steered(SERVERS[server]())
     assert speed > 0.9 * best, steering.limit
+
+
+@pytest.mark.parametrize(("slots", "most"), [(2, 4), (8, 32)])
+def test_long_requests_are_waited_for(slots: int, most: int) -> None:
+    """Short ones, of which more come with each connection, say little about those that go on for seconds."""
+    server = Bundles(lambda in_flight: 1.2 * max(1.0, in_flight / slots))
+    best = max(server.run(lambda _, limit=limit: limit, limit) for limit in FIXED)
+    steering, limits = Steering(64), []
+
+    def limit_of(seen: Observation) -> int:
+        steering.observe(seen)
+        limits.append(steering.limit)
+        return steering.limit
+
+    assert server.run(limit_of, steering.limit) > 0.8 * best
+    assert max(limits) <= most
+    assert sum(limits) / len(limits) <= 2 * slots
 
 
 @pytest.mark.parametrize(("server", "most"), [("1 slot", 4), ("2 slots", 6), ("8 slots", 18), ("too many cost", 9)])
