@@ -289,13 +289,14 @@ class Pipeline:
         return SlotUse(self._wanted(), 0 if self._abandoned else self.tools.traffic.gate.used)
 
     def _wanted(self) -> int:
-        """Scans count only while one of them has something to ask the zone: most have not."""
+        """Scans count only while one of them has something to ask the zone: most have not. One has to go on, though."""
         gate = self.tools.traffic.gate
         with self._changed:
             at_gate = gate.inside_or_waiting
             scans = len(self._scans) + len(self._looks) + self._subtrees_waiting
             if at_gate <= self._ingesting:
-                scans = min(scans, self._ingesting >= self.sessions)  # all who could scan are at something else
+                all_ingest = self._ingesting >= self.sessions
+                scans = min(scans, 1) if all_ingest else 0
             at_work = max(self._ingesting + gate.helpers_wanted, at_gate)
             return min(MOST_SESSIONS, at_work + scans + self._takes + self._slices_waiting)
 
@@ -516,8 +517,7 @@ class Pipeline:
     def _ingest_batch(self, portion: Portion) -> Sequence[int]:
         """Begin what can go in a batch; the entries that are left."""
         indices, content = portion.part.indices, portion.run.slice
-        fits = self.tools.batcher.fitting(content.entries.rows[indices], content.plan["situation"][indices])
-        batch = [index for index, fit in zip(indices, fits.tolist(), strict=True) if fit]
+        batch = [index for index in indices if portion.run.batched[index]]
         if len(batch) < 2:
             return indices
         self._note("ingesting", content.file(batch[0]).relative)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from mpingest.farm.units import Unit
 from mpingest.ingest import batches
@@ -46,13 +47,14 @@ class SliceRun:
     """A slice under way, of which threads take bundles and chunks.
 
     bundles: entries not begun that may go in bundles, of no more than one holds.  chunks: all others not begun.
+    batched: which of those may go in batches, shape (entries,).  began: on the monotonic clock
     unfinished: entries without a final result.  asleep: those of them that wait to be tried again, as a heap.
-    began: on the monotonic clock
     """
 
     unit: Unit
     slice: Slice
     bundles: deque[Indices]
+    batched: npt.NDArray[np.bool_]
     unfinished: int
     chunks: deque[Indices] = field(default_factory=deque)
     asleep: list[Retry] = field(default_factory=list)
@@ -64,13 +66,13 @@ class SliceRun:
         read = Slice.from_unit(unit)
         content = replace(read, plan=read.plan.copy())
         sizes, plan = content.entries.rows["size"], content.plan
-        fitting = bundler.fitting(content.entries.rows, plan["situation"])
-        fitting &= ~plan["alone"] & (plan["change"] != Change.DELETED)
-        bundles = deque(part.tolist() for part in portions(np.flatnonzero(fitting), sizes))
-        run = cls(unit, content, bundles, len(sizes))
-        batched = ~fitting & batcher.fitting(content.entries.rows, plan["situation"])
+        lasts = plan["change"] != Change.DELETED
+        bundled = lasts & ~plan["alone"] & bundler.fitting(content.entries.rows, plan["situation"])
+        batched = lasts & ~bundled & batcher.fitting(content.entries.rows, plan["situation"])
+        bundles = deque(part.tolist() for part in portions(np.flatnonzero(bundled), sizes))
+        run = cls(unit, content, bundles, batched, len(sizes))
         run.add_chunks(np.flatnonzero(batched).tolist(), batches.MOST_FILES)
-        run.add_chunks(np.flatnonzero(~(fitting | batched)).tolist())
+        run.add_chunks(np.flatnonzero(~(bundled | batched)).tolist())
         return run
 
     def add_chunks(self, indices: Indices, size: int = CHUNK) -> None:

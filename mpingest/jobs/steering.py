@@ -200,7 +200,8 @@ class Steering:
     def _suffices(self, measured: _Measured) -> bool:
         extent, seconds = self._extent, self._seen[-1].now - self._seen[0].now
         is_much = seconds > _ENOUGH_SECONDS or seconds * measured.speed > extent.requests
-        is_enough = is_much and measured.told > _TOLD and seconds >= extent.turns * measured.turn
+        is_told = measured.told > _TOLD or not measured.busy
+        is_enough = is_much and is_told and seconds >= extent.turns * measured.turn
         return len(self._seen) > extent.ticks and (is_enough or seconds > _LONGEST)
 
     def _is_overload(self) -> bool:
