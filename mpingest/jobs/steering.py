@@ -220,6 +220,7 @@ class Steering:
     # Courses.
 
     def _from_slow_start(self) -> Course:
+        yield _START  # of the time while connections are opened, which says little
         base = yield _START
         while (higher := min(2 * self.limit, self._most)) > self.limit:
             if not base.busy:
