@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 from mpingest import cli
-from mpingest.ingest import bundles, entry, put, retry, streams
+from mpingest.ingest import batches, bundles, entry, put, retry, streams
 from mpingest.ingest.put import Upload
 from mpingest.ingest.register import Registration
 from mpingest.manifest.segment import SegmentWriter
@@ -68,6 +68,10 @@ class Meddling:
                 tree.write(name, random.randbytes(file.stat().st_size + random.choice((0, 0, 1))), look_back=True)
 
 
+LOOK_BACK = (batches, bundles, entry)
+"""Modules that look back at a file."""
+
+
 def looking_back(is_unchanged: Callable[..., bool], meddling: Meddling) -> Callable[..., bool]:
     """The look back at a file, with a change of it before."""
 
@@ -83,7 +87,8 @@ def _never_seal(_: SegmentWriter) -> None:
 
 
 def _never_look_back() -> None:
-    entry.is_unchanged = bundles.is_unchanged = lambda *_: True  # type: ignore[assignment]
+    for module in LOOK_BACK:
+        module.is_unchanged = lambda *_: True  # type: ignore[attr-defined]
 
 
 def _never_verify() -> None:
@@ -103,7 +108,7 @@ def main() -> None:
     meddling = Meddling.from_environment()
     if meddling.without:
         SAFEGUARDS[meddling.without]()
-    for module in (entry, bundles):
+    for module in LOOK_BACK:
         module.is_unchanged = looking_back(module.is_unchanged, meddling)  # type: ignore[attr-defined]
     put.SINGLE_MESSAGE_LIMIT = streams.SINGLE_MESSAGE_LIMIT = LARGE  # type: ignore[attr-defined]
     streams.WRITE_SIZE = CHUNK  # type: ignore[attr-defined]
