@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mpingest.jobs.progress import Phase, Progress, duration
+from mpingest.jobs.terminal import wait_until_passed_on
 
 _LEAST_BAR, _MOST_COLUMNS = 8, 120
 
@@ -47,6 +48,7 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        wait_until_passed_on(self._console.file.fileno())
 
     def show(self, content: RenderableType) -> None:
         """Draw it in place of what was drawn before."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import sys
+import termios
+import time
 from collections.abc import Iterator
 
 _STDERR = 2
+_PATIENCE = 1.0
+"""Seconds that a launcher gets to take what is there for it."""
 _LAUNCHERS = ("mpiexec", "mpirun", "orterun", "prterun", "prun")
 """How names of programs begin that pass on what ranks of this host write, as it is."""
 
@@ -22,6 +28,24 @@ def terminal_width() -> int | None:
     if not _is_pipe(_STDERR):
         return None
     return next((_width_of(pid) for pid in _ancestors() if _name(pid).startswith(_LAUNCHERS)), None)
+
+
+def wait_until_passed_on(descriptor: int) -> None:
+    """Returns once the launcher has taken what was written, at most ``_PATIENCE`` later; what comes next comes after.
+
+    stdout and stderr of a rank are two pipes, which the launcher reads in any order.
+    """
+    end = time.monotonic() + _PATIENCE
+    while _is_pipe(descriptor) and _unread(descriptor) and time.monotonic() < end:
+        time.sleep(1e-3)
+
+
+def _unread(descriptor: int) -> int:
+    """Bytes in a pipe; 0 where that is not to be known."""
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _is_pipe(descriptor: int) -> bool:
