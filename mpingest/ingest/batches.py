@@ -21,7 +21,7 @@ from mpingest.ingest.catalog import NewReplica
 from mpingest.ingest.entry import EntryIngestor, Result, changed_meanwhile
 from mpingest.ingest.kinds import is_unchanged
 from mpingest.ingest.names import UnusableName, text
-from mpingest.ingest.register import NANOSECONDS
+from mpingest.ingest.register import size_and_mtime
 from mpingest.ingest.statuses import SUCCESS, RequestError
 from mpingest.ingest.subject import UnusableUser
 from mpingest.manifest.states import Outcome
@@ -71,7 +71,7 @@ class Batcher:
             return None
         if name.reason:
             return None
-        return NewReplica(name.path, physical, int(file.row["size"]), int(file.row["mtime_ns"]) // NANOSECONDS)
+        return NewReplica(name.path, physical, *size_and_mtime(file.row))
 
     def _statuses(self, replicas: Sequence[NewReplica]) -> Sequence[int]:
         """Of the first ones: as many as were answered."""

@@ -60,7 +60,7 @@ class Registration:
 
     def _register(self) -> None:
         self.number = 0
-        new = NewReplica(self.logical, self.physical, *_size_and_mtime(self.row))
+        new = NewReplica(self.logical, self.physical, *size_and_mtime(self.row))
         self.catalog.register(new, self.resource, checksum=self.checksum)
 
     def _register_replica(self) -> None:
@@ -68,7 +68,7 @@ class Registration:
             raise Conflict("an object of that name is there already, and no resource is named for one more replica")
         try:
             self.number = self.catalog.register_replica(
-                self.logical, self.physical, *_size_and_mtime(self.row), self.resource
+                self.logical, self.physical, *size_and_mtime(self.row), self.resource
             )
         except RequestError as error:
             # Asked for again after a reply that got lost, the replica is ours: a look at it tells.
@@ -78,14 +78,14 @@ class Registration:
         self._keep_checksum()
 
     def _update(self) -> None:
-        self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row))
+        self.catalog.update(self.logical, self.number, *size_and_mtime(self.row))
         self._keep_checksum()
 
     def _relocate(self) -> None:
-        self.catalog.relocate(self.logical, self.number, self.physical, _size_and_mtime(self.row)[1])
+        self.catalog.relocate(self.logical, self.number, self.physical, size_and_mtime(self.row)[1])
 
     def _relocate_and_update(self) -> None:
-        self.catalog.update(self.logical, self.number, *_size_and_mtime(self.row), physical=self.physical)
+        self.catalog.update(self.logical, self.number, *size_and_mtime(self.row), physical=self.physical)
         self._keep_checksum()
 
     def _keep_checksum(self) -> None:
@@ -116,8 +116,9 @@ class Registration:
 
 def registered_as(replica: Replica, row: np.void, physical: str) -> bool:
     """Whether a replica is this very file, registered, with today's size and mtime."""
-    return replica.good and replica.path == physical and (replica.size, replica.mtime) == _size_and_mtime(row)
+    return replica.good and replica.path == physical and (replica.size, replica.mtime) == size_and_mtime(row)
 
 
-def _size_and_mtime(row: np.void) -> tuple[int, int]:
+def size_and_mtime(row: np.void) -> tuple[int, int]:
+    """What is registered of an entry: bytes, and seconds since the epoch."""
     return int(row["size"]), int(row["mtime_ns"]) // NANOSECONDS

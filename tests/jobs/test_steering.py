@@ -61,7 +61,7 @@ class Server:
         return done / seconds
 
 
-def steered(server: Server | Bundles, seconds: float = SECONDS, most: int = 32) -> tuple[float, Steering]:
+def steered(server: Server, seconds: float = SECONDS, most: int = 32) -> tuple[float, Steering]:
     steering = Steering(most)
 
     def limit_of(seen: Observation) -> int:
